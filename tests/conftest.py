@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -119,8 +120,8 @@ def _epsilons_worked_out_once() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def fixed_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def _bits_fixed() -> Iterator[None]:
     """Give this process's silos bits with fixed starts, where randomness proves nothing.
 
     What is learnt through noise has no law to work a tolerance out of; so it has one outcome.
@@ -136,7 +137,23 @@ def fixed_bits(monkeypatch: pytest.MonkeyPatch) -> None:
         return sources[self].words(count)
 
     starts = itertools.count(1)
-    monkeypatch.setattr(SystemBits, "words", words)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SystemBits, "words", words)
+        yield
+
+
+@pytest.fixture
+def fixed_bits() -> Iterator[None]:
+    """Fix the bits of a test's silos."""
+    with _bits_fixed():
+        yield
+
+
+@pytest.fixture(scope="module")
+def fixed_bits_of_a_module() -> Iterator[None]:
+    """Fix the bits of silos that the tests of a module share."""
+    with _bits_fixed():
+        yield
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -41,9 +41,13 @@ SOURCES = {
 
 MEASURES = {
     *("abs", "mean", "var", "std", "median", "corrcoef", "norm", "quantile", "percentile"),
-    *("pvalue", "chisquare", "kstest", "accuracy", "total_variation"),
+    *("pvalue", "chisquare", "kstest", "accuracy", "total_variation", "distance", "ratio"),
 }
-"""Names of what a tolerance is for, where it is compared by < or >."""
+"""Names of what a tolerance is for, where it is compared by other than equality."""
+NEARLY = {"approx", "allclose", "isclose"}
+"""Names of tolerances, whatever they are compared with."""
+FIXED = {"fixed_bits", "fixed_bits_of_a_module", "FixedBits", "FIXED_SECRETS"}
+"""Names that give all of a test's noise one outcome."""
 
 EXACT = {
     "simulations/test_cli.py::test_the_whole_walk": "shares of a forecast, which is not random",
@@ -51,6 +55,16 @@ EXACT = {
         "privacy/test_round.py::"
         "test_weights_between_steps_follow_from_noised_sums_and_public_numbers"
     ): "the bits are a script's",
+    (
+        "privacy/test_evaluation.py::test_the_page_says_what_people_held_out_said"
+    ): "what a page says in six digits of a number that is at hand",
+    (
+        "processes/test_federation.py::"
+        "test_a_shared_run_over_processes_ends_in_the_sampler_of_the_one_process_driver"
+    ): "two costs of one plan, but for what is rounded up",
+    (
+        "simulations/test_shared_noise.py::test_receipts_state_both_costs"
+    ): "two costs of one plan, but for what is rounded up",
 }
 """Tests that look statistical and are not, and why."""
 
@@ -83,9 +97,12 @@ class Found:
     @property
     def is_tolerant(self) -> bool:
         """Say whether something measured is compared with a tolerance."""
-        asserts = (n for node in self.reached for n in ast.walk(node) if isinstance(n, ast.Assert))
+        asserts = [n for node in self.reached for n in ast.walk(node) if isinstance(n, ast.Assert)]
+        if any(NEARLY & set(_names(a.test)) for a in asserts):
+            return True
         compared = (c for a in asserts for c in ast.walk(a.test) if isinstance(c, ast.Compare))
-        unequal = (c for c in compared if any(isinstance(o, ast.Lt | ast.Gt) for o in c.ops))
+        orders = ast.Lt | ast.LtE | ast.Gt | ast.GtE
+        unequal = (c for c in compared if any(isinstance(o, orders) for o in c.ops))
         return any(MEASURES & set(_names(c)) for c in unequal)
 
 
@@ -134,8 +151,8 @@ def _all() -> Iterator[Found]:
 
 def _bypasses(test: Found) -> bool:
     """Say whether a test draws from real randomness and compares with a tolerance of its own."""
-    fixed = {"fixed_bits", "FixedBits", "FIXED_SECRETS"} & test.names
-    return bool(SOURCES & test.names and test.is_tolerant and test.alarm is None and not fixed)
+    named = test.names
+    return bool(SOURCES & named and test.is_tolerant and test.alarm is None and not FIXED & named)
 
 
 def test_the_false_alarms_of_all_statistical_tests_add_up() -> None:
@@ -157,6 +174,8 @@ def test_no_statistical_test_has_a_tolerance_of_its_own() -> None:
     [
         "def test_a():\n    x = draw(bits=SystemBits())\n    assert abs(x.mean()) < 5",
         "B = SystemBits()\ndef test_a():\n    assert 0.6 < np.var(draw(B)) < 1.6",
+        "def test_a():\n    assert 0.6 <= share(simulate(1)).mean() <= 0.8",
+        "def test_a():\n    assert simulate(1).total == pytest.approx(9, rel=0.1)",
         "def f(x):\n    assert x.mean() > 1\ndef test_a():\n    f(simulate(1))",
         "def test_a():\n    run(['demo'])\n    assert data['accuracy'] > 0.5",
         "class A:\n    def r(self):\n        return Gateway(1)\n"

@@ -261,7 +261,7 @@ def _environment(service: str) -> list[str]:
 
 def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> int:
     process.send_signal(number)
-    return process.wait(timeout=60)
+    return process.wait(timeout=patience(10))
 
 
 def test_a_gateway_starts_stops_and_starts_again_whatever_ended_it(container: Container) -> None:

@@ -138,7 +138,11 @@ def kept(directory: Path, trust: str) -> Kept:
 
 
 @pytest.fixture(scope="module", params=["own", "shared"])
-def months(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Kept:
+def months(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    fixed_bits_of_a_module: None,
+) -> Kept:
     return kept(tmp_path_factory.mktemp(request.param), request.param)
 
 

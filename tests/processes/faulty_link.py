@@ -31,6 +31,7 @@ from silosynth.simulations.real_time.proxy import (
     superlink_route,
     write,
 )
+from tests.support.patience import patience
 
 GARBAGE = b"\xff\xfe no protocol buffer \x00\x80"
 TRICKLE_SECONDS = 0.5
@@ -110,7 +111,7 @@ class FaultyLink(Proxy):
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(30), "the proxy does not listen"
+        assert self._ready.wait(patience(5)), "the proxy does not listen"
         return self
 
     def __exit__(
@@ -120,7 +121,7 @@ class FaultyLink(Proxy):
         trace: TracebackType | None,
     ) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(timeout=30)
+        self._thread.join(timeout=patience(5))
 
     def arm(self, kind: str, fault: Fault) -> None:
         """Spoil the next request of a kind: ``fleet/push-object``, ``node/acquire-task``."""

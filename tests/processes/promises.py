@@ -24,6 +24,7 @@ from tests.processes.killable_gateway import Departures
 from tests.processes.lab import MIRRORED, Lab
 from tests.processes.silo_tables import SILOS
 from tests.processes.sum_promises import check_secrets_are_gone, check_sum_at_death, request_of
+from tests.support.patience import patience
 
 if TYPE_CHECKING:
     from tests.processes.cells import Cell
@@ -209,7 +210,7 @@ def _replay(lab: Lab, plan: Plan) -> dict[tuple[str, str], bytes]:
     proof = state.agreement.proof if state.agreement else None
     answers = {}
     for silo in SILOS:
-        with RemoteGateway(lab.gateway_socket(silo), timeout_seconds=30) as gateway:
+        with RemoteGateway(lab.gateway_socket(silo), timeout_seconds=patience(5)) as gateway:
             for what, adverts in (("keys", ()), ("set", proof.adverts)) if proof else ():
                 step = SumStep(plan_digest=plan.digest, session=1, adverts=adverts)
                 letter = encode_sum_statement(step, key=key)

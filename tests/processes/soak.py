@@ -138,7 +138,7 @@ class Disturbed:
             self._count(victim)
             return
         self._process(victim).kill()
-        self._process(victim).wait(timeout=10)
+        self._process(victim).wait(timeout=patience(5))
 
     def _count(self, victim: str) -> None:
         """Note a kill."""

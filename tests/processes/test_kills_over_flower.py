@@ -24,6 +24,7 @@ from tests.processes.cells import Cell, NoteKills, Survived, survive
 from tests.processes.federation import SILOS, free_port, wait_for
 from tests.processes.lab import POOR, Lab
 from tests.processes.reference import Reference
+from tests.support.patience import patience
 from tests.support.tables.canary import CANARY, TABLES, has_token, holds_token
 
 COMMANDS = ("pending", "releases", "spent", "verify-ledger")
@@ -136,7 +137,7 @@ def test_no_token_gets_out_of_a_federation_and_a_mutant_is_caught(
 def _fail(lab: Lab, name: str, **fields: Any) -> str:
     """Run a plan that cannot end well; return why it did not."""
     lab.new_plan(name, method="independent", **fields)
-    assert lab.start_run(name).wait(timeout=90) != 0
+    assert lab.start_run(name).wait(timeout=patience(60)) != 0
     return str(lab.outcome(name)["error"])
 
 
@@ -157,7 +158,7 @@ def _pages(lab: Lab) -> list[bytes]:
 def _page(port: int) -> bytes:
     """Return a metrics page, or nothing when nobody serves it."""
     try:
-        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=patience(5)) as page:
             return bytes(page.read())
     except (URLError, ConnectionError):
         return b""
@@ -175,7 +176,7 @@ def _page_of_a_coordinator(lab: Lab) -> bytes:
 
     wait_for("a page of the coordinator", served)
     coordinator.kill()
-    coordinator.wait(timeout=10)
+    coordinator.wait(timeout=patience(5))
     return pages[-1]
 
 

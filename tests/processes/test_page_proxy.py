@@ -54,7 +54,9 @@ def test_behind_nginx_who_looks_is_whom_nginx_knows(home: Path, tmp_path: Path) 
         trust = ssl.create_default_context(cafile=str(certs.ca))
 
         def ask(path: str, **headers: str) -> tuple[int, str, dict[str, str]]:
-            link = http.client.HTTPSConnection("localhost", port, context=trust, timeout=600)
+            link = http.client.HTTPSConnection(
+                "localhost", port, context=trust, timeout=patience(60)
+            )
             try:
                 link.request("GET", path, headers=headers)
                 answer = link.getresponse()

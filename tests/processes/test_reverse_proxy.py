@@ -18,6 +18,7 @@ from silosynth.server.federation import add_federation
 from tests.processes.federation import NAME, SILOS, federation_plan, free_port
 from tests.processes.warm import Warm
 from tests.support.nginx import NGINX, asked_paths, nginx
+from tests.support.patience import patience
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed: make nginx")
 COORDINATOR, SILO = "127.0.0.1", "127.0.0.2"
@@ -73,7 +74,7 @@ class Behind(Warm):
         """Ask nginx from one address; return the status, who answered, and the time it says."""
         trust = ssl.create_default_context(cafile=str(self.certs.ca))
         connection = http.client.HTTPSConnection(
-            "localhost", self.front, context=trust, source_address=(source, 0), timeout=30
+            "localhost", self.front, context=trust, source_address=(source, 0), timeout=patience(5)
         )
         try:
             connection.putrequest("POST", path, skip_accept_encoding=True)

@@ -180,7 +180,9 @@ def _walk(*words: str | Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame, pd.DataFrame]:
+def walked(
+    tmp_path_factory: pytest.TempPathFactory, fixed_bits_of_a_module: None
+) -> tuple[Path, pd.DataFrame, pd.DataFrame]:
     """Return the draft, the table, and synthetic rows, by the commands alone."""
     home, r = tmp_path_factory.mktemp("cases"), np.random.default_rng(7)
     table = pd.DataFrame({"site": r.choice(["north", "south"], ROWS)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,7 +17,7 @@ from silosynth.server.coordinator.machine import start
 from silosynth.simulations import flower
 from silosynth.simulations.flower import find_silos, send_requests
 from tests.support.fakes import SILOS, small_plan, small_schema
-from tests.support.patience import patience
+from tests.support.patience import paced, patience
 
 NODES = {11: "north", 12: "south", 13: "west", 14: "stranger"}
 
@@ -81,7 +82,7 @@ def test_only_the_silos_of_the_roster_are_found_and_sent_a_plan() -> None:
 )
 def test_a_node_that_fails_or_answers_something_else_is_an_absent_silo(answer: Any) -> None:
     grid: Any = FakeGrid({11: {"release": b"x"}, 12: answer, 13: {"release": b"y"}})
-    plan = small_plan().model_copy(update={"deadline_seconds": 1})
+    plan = small_plan().model_copy(update={"deadline_seconds": math.ceil(paced(1))})
     nodes = {"north": 11, "south": 12, "west": 13}
     events = {e.silo: e for e in send_requests(grid, _requests(), plan=plan, nodes=nodes)}
     assert isinstance(events["south"], Absent)

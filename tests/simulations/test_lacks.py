@@ -108,6 +108,7 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
     ],
     ids=["mst", "aim", "fixed", "shared"],
 )
+@pytest.mark.usefixtures("fixed_bits")
 def test_pairs_that_somebody_holds_are_as_they_are_and_the_others_follow_from_what_is_shared(
     changes: dict[str, Any],
 ) -> None:

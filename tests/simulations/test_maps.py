@@ -45,6 +45,7 @@ PLAN = new_plan(
 )
 
 
+@pytest.mark.usefixtures("fixed_bits")
 def test_a_map_brings_a_silo_to_the_schema(tmp_path: Path) -> None:
     out, told = tmp_path / "run", list[str]()
     result = simulate(

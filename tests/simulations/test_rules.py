@@ -101,6 +101,7 @@ def _simulate(
     )
 
 
+@pytest.mark.usefixtures("fixed_bits")
 def test_every_drawn_row_keeps_every_rule_and_trips_last_minutes(tmp_path: Path) -> None:
     schema = _schema(*RULES)
     assert "total" not in schema.domain.attributes

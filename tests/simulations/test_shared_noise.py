@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ import pytest
 
 from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger
+from silosynth.common.accounting import RHO_UNIT
 from silosynth.common.audit import Scope, ScopeKind
+from silosynth.common.certificate import certify_plan
 from silosynth.common.digest import canonical_json
-from silosynth.common.errors import RunFailed, SiloAbsent
+from silosynth.common.errors import BudgetExceeded, RunFailed, SiloAbsent
 from silosynth.common.messages import (
     Request,
     decode_release,
@@ -206,7 +209,10 @@ def test_a_silo_that_leaves_after_the_set_is_signed_burns_the_request_and_that_i
 ) -> None:
     plan = _plan(absent=1, attempts=2)
     federation = Federation(tmp_path, plan)
-    state = federation.run(lambda at, silo: silo == "west" and at in ("tree.1", "keys.2"))
+    try:
+        state = federation.run(lambda at, silo: silo == "west" and at in ("tree.1", "keys.2"))
+    except BudgetExceeded as err:
+        raise AssertionError("what the plan states does not pay for its attempts") from err
     assert state.stage is Stage.FIT
     assert state.silos == ("east", "north", "south")
     assert len(federation.told) == 1
@@ -216,6 +222,7 @@ def test_a_silo_that_leaves_after_the_set_is_signed_burns_the_request_and_that_i
     assert {len(r) for r in state.receipts().values()} == {2, 4}
     assert federation.spent("east") > federation.spent("west")
     assert federation.spent("east") <= plan_units(plan)
+    assert Fraction(federation.spent("east"), RHO_UNIT) <= Fraction(certify_plan(plan).rho)
 
 
 def test_a_burned_request_needs_another_attempt_in_the_plan(tmp_path: Path) -> None:

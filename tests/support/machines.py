@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.deploy_commands import DEPLOY
+from tests.support.patience import patience
 
 SYSTEMCTL = Path(__file__).with_name("systemctl.py")
 NEEDED = ("unshare", "nsenter", "ip", "setpriv", "runuser", "openssl", "useradd")
@@ -154,7 +155,7 @@ def _mounts(root: Path) -> Iterator[str]:
 
 def _child_of(holder: subprocess.Popen[bytes], log: Path) -> int:
     """Return the id of the process within the namespaces, once its mounts are there."""
-    until = time.monotonic() + 120
+    until = time.monotonic() + patience(30)
     while time.monotonic() < until:
         assert holder.poll() is None, log.read_text()
         children = Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()

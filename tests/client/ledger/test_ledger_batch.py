@@ -18,6 +18,7 @@ import pytest
 from silosynth.client.ledger import Ledger
 from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.errors import BudgetExceeded, LedgerUnavailable, RequestConflict
+from tests.support.patience import patience
 
 DATASET = Scope(kind=ScopeKind.DATASET, name="adult")
 CONSUMER = Scope(kind=ScopeKind.CONSUMER, name="ministry")
@@ -58,7 +59,7 @@ def all_at_once(ledger: Ledger, calls: list[Callable[[], object]]) -> list[Futur
     """Queue every call while another transaction is open, then let them all run."""
     gate = threading.Event()
     with ThreadPoolExecutor(len(calls) + 1) as pool:
-        pool.submit(ledger._batch.write, lambda _: gate.wait(10))
+        pool.submit(ledger._batch.write, lambda _: gate.wait(patience(10)))
         while not ledger._batch._busy:
             time.sleep(0.001)
         while ledger._batch._queue:

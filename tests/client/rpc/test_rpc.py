@@ -43,7 +43,7 @@ class Echo:
             raise ValueError(f"the value {SECRET}")
         if request == b"wait":
             self.entered.set()
-            self.go_on.wait(30)
+            self.go_on.wait(patience(20))
         return plan + request
 
     def deliver(self, bundle: bytes) -> bytes:

@@ -13,6 +13,10 @@ SUMS = "tests/privacy/test_sum_attacks.py::"
 BEYOND = LIMITS + "test_a_signed_request_beyond_its_plan_is_refused_and_not_charged"
 STATED = LIMITS + "test_all_sessions_of_a_sum_are_within_what_the_certificate_states"
 TOGETHER = LIMITS + "test_what_is_stated_is_the_epsilon_of_all_attempts_together"
+BURNED = (
+    "tests/simulations/test_shared_noise.py::"
+    "test_a_silo_that_leaves_after_the_set_is_signed_burns_the_request_and_that_is_said_first"
+)
 
 _TOO_MANY = """if len(request.queries) > phase.marginals:
         raise CapExceeded(
@@ -67,14 +71,14 @@ MUTANTS = (
         path="common/plan/phases.py",
         old="count=phase.paid * attempts,",
         new="count=phase.paid,",
-        killed_by=(STATED + "[2]", STATED + "[3]", TOGETHER),
+        killed_by=(STATED + "[2]", STATED + "[3]", TOGETHER, BURNED),
     ),
     Mutant(
         name="attempts left out of the certificate",
         path="common/certificate/certify.py",
         old="count=p.paid * plan.attempts,",
         new="count=p.paid,",
-        killed_by=(STATED + "[2]", TOGETHER),
+        killed_by=(STATED + "[2]", TOGETHER, BURNED),
     ),
     Mutant(
         name="shares of all silos, colluders among them",

@@ -61,6 +61,7 @@ def distance(sampler: Any, silo: str) -> float:
 
 
 @pytest.mark.parametrize("method", ["mst", "mixture", "projection"])
+@pytest.mark.usefixtures("fixed_bits")
 def test_a_silo_s_sampler_is_nearer_to_its_own_rows(method: str, tmp_path: Path) -> None:
     result = ran(method=method)
     written = write_local(result.state, silos=None, folder=tmp_path / "local", force=False)

@@ -64,7 +64,7 @@ def tables(*, month: int, young: float) -> dict[str, pa.Table]:
 
 
 @pytest.fixture(scope="module")
-def last(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def last(tmp_path_factory: pytest.TempPathFactory, fixed_bits_of_a_module: None) -> bytes:
     out = tmp_path_factory.mktemp("january")
     january = tables(month=1, young=0.5)
     simulate(TRAINED, schema=SCHEMA, silos=january, directory=out, engine=Engine.LOCAL)

@@ -26,6 +26,7 @@ from silosynth.server.federation.superlink_calls import (
 )
 from tests.server.federation.test_channel import PACE, _drive
 from tests.support.fakes import SILOS
+from tests.support.patience import patience
 from tests.support.signed_fakes import FakeGrid, FakeSilo, signed_plan
 
 HASTE = replace(
@@ -121,7 +122,7 @@ def test_a_call_that_fails_or_never_returns_only_costs_time(
     name: str, fault: str, tmp_path: Path
 ) -> None:
     grid = SpoiltGrid(name, FAULTS[fault], every=2)
-    state = _drive(grid, signed_plan(deadline_seconds=60), tmp_path, approval=60.0, pace=HASTE)
+    state = _drive(grid, signed_plan(), tmp_path, pace=HASTE)
     assert grid.spoilt
     assert state.stage is Stage.ENDED
     assert state.silos == SILOS
@@ -134,7 +135,7 @@ def test_calls_that_all_fail_end_in_a_named_error(name: str, fault: str, tmp_pat
     grid = SpoiltGrid(name, FAULTS[fault], every=1)
     pace = replace(HASTE, patience=Patience(call_seconds=0.1, away_seconds=0.5))
     with pytest.raises(SuperLinkLost, match=r"not answered for 0\.5 s"):
-        _drive(grid, signed_plan(), tmp_path, approval=60.0, pace=pace)
+        _drive(grid, signed_plan(), tmp_path, pace=pace)
 
 
 @pytest.mark.parametrize("error", [RunNotRunningException(), SuperLinkLost("401")])
@@ -143,7 +144,7 @@ def test_a_run_that_is_over_at_the_superlink_is_lost_at_once(
 ) -> None:
     grid = SpoiltGrid("pull_messages", _raise(error), every=1)
     with pytest.raises(SuperLinkLost):
-        _drive(grid, signed_plan(), tmp_path, approval=60.0, pace=HASTE)
+        _drive(grid, signed_plan(), tmp_path, pace=HASTE)
 
 
 class EmptyReplies(FakeGrid):
@@ -175,7 +176,7 @@ def test_a_reply_without_an_answer_is_asked_for_again_soon(
 ) -> None:
     grid = EmptyReplies(make)
     patient = replace(HASTE, resend_seconds=600.0, challenge_seconds=0.05)
-    state = _drive(grid, signed_plan(deadline_seconds=60), tmp_path, approval=60.0, pace=patient)
+    state = _drive(grid, signed_plan(), tmp_path, pace=patient)
     assert state.silos == SILOS
     assert len(grid.spoilt) == 4 * len(SILOS)
 
@@ -198,7 +199,7 @@ class AwayGrid(FakeGrid):
 def test_a_node_that_is_away_gets_no_pile_of_letters(tmp_path: Path) -> None:
     grid = AwayGrid([FakeSilo(silo) for silo in SILOS])
     eager = replace(HASTE, resend_seconds=0.02, resend_most_seconds=0.02)
-    state = _drive(grid, signed_plan(deadline_seconds=60), tmp_path, approval=60.0, pace=eager)
+    state = _drive(grid, signed_plan(), tmp_path, pace=eager)
     assert state.silos == SILOS
     assert grid.letters("measure").count("south") < 25
 
@@ -217,6 +218,6 @@ def test_within_returns_raises_or_is_overdue() -> None:
     begun = time.monotonic()
     with pytest.raises(Overdue, match=r"a wait did not return within 0\.05 s"):
         within(0.05, threading.Event().wait, what="a wait")
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < patience(3)
     with pytest.raises(SystemExit):
         within(5.0, lambda: exec("raise SystemExit"), what="an exit")

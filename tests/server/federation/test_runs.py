@@ -30,6 +30,7 @@ from silosynth.server.federation.run_files import (
     write_ended,
 )
 from tests.support.fakes import small_plan, small_schema
+from tests.support.patience import patience
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -59,7 +60,7 @@ def test_no_other_directory_is_taken_for_a_run(run_id: str, tmp_path: Path) -> N
 def _hold(path: Path, held: object, release: object) -> None:
     with lock_run(RunFiles(path=path)):
         held.set()  # type: ignore[attr-defined]  # an Event
-        release.wait(30)  # type: ignore[attr-defined]  # an Event
+        release.wait(patience(30))  # type: ignore[attr-defined]  # an Event
 
 
 def test_two_coordinators_never_pump_one_run(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_two_coordinators_never_pump_one_run(tmp_path: Path) -> None:
     held, release = context.Event(), context.Event()
     process = context.Process(target=_hold, args=(run.path, held, release))
     process.start()
-    assert held.wait(60)
+    assert held.wait(patience(30))
     with pytest.raises(RunFailed, match="another coordinator"), lock_run(run):
         pass
     assert read_ended(run).state is RunState.RUNNING

@@ -20,6 +20,7 @@ from silosynth.server.federation.channel import Channel
 from silosynth.server.federation.standing import Standing, keep_left, keep_standing, printable
 from silosynth.server.federation.superlink_calls import Pace
 from tests.support.fakes import SILOS
+from tests.support.patience import paced
 from tests.support.signed_fakes import COORDINATOR, FakeGrid, FakeSilo, signed_plan
 
 PACE = Pace(
@@ -136,7 +137,7 @@ def test_the_wait_has_a_limit_and_is_short_before_the_deadline() -> None:
     late = FakeSilo("south")
     late.answers = [Answer.PENDING]
     grid = FakeGrid([FakeSilo("north"), late, FakeSilo("west")])
-    approved_at = time.monotonic() + 1.5
+    approved_at = time.monotonic() + paced(1.5)
     answer = late.answer
 
     def decide(kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,8 +146,8 @@ def test_the_wait_has_a_limit_and_is_short_before_the_deadline() -> None:
         return answer(kind, fields)
 
     late.answer = decide  # type: ignore[method-assign]  # a person who decides late
-    hurried = replace(PACE, approval_seconds=0.05, approval_last_seconds=1.0)
-    events, _ = _propose(grid, seconds=2.5, pace=hurried)
+    hurried = replace(PACE, approval_seconds=0.05, approval_last_seconds=paced(1.0))
+    events, _ = _propose(grid, seconds=paced(2.5), pace=hurried)
     assert sum(isinstance(e, Decided) for e in events) == 3
 
 

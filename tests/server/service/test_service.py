@@ -220,7 +220,7 @@ def test_bad_input_is_one_line(world: World) -> None:
 def _hold(home: Path, held: object, release: object) -> None:
     with serving_alone(home):
         held.set()  # type: ignore[attr-defined]  # an Event
-        release.wait(60)  # type: ignore[attr-defined]  # an Event
+        release.wait(patience(30))  # type: ignore[attr-defined]  # an Event
 
 
 def test_a_home_has_one_service(tmp_path: Path) -> None:
