@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from time import process_time
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +23,7 @@ from silosynth.common.plan.lacks import unheld_pairs
 from silosynth.server.planning import new_plan
 from tests.support.chance import FixedBits
 from tests.support.gateways.signed import Federation, people, people_table
+from tests.support.patience import cheap
 from tests.support.tables.canary import CANARY
 
 WORDS = f"{{{CANARY}-f: f, {CANARY}-m: m}}"
@@ -75,9 +75,7 @@ def test_a_mapped_table_is_counted_as_one_that_needs_no_map(tmp_path: Path) -> N
         federation = Federation(directory=tmp_path / name)
         if name == "mapped":
             use_map(federation)
-        secret = Path(federation.policy.silo.persons_secret)
-        secret.chmod(0o600)
-        secret.write_bytes(b"s" * 32)
+        federation.fix_persons()
         releases.append(released(federation))
     for plain, mapped in zip(*(r.marginals for r in releases), strict=True):
         assert np.array_equal(plain, mapped)
@@ -212,9 +210,8 @@ def test_pairs_are_found_among_the_columns_that_somebody_lacks(federation: Feder
     lacks = {silo: columns[number % 2 :: 2] for number, silo in enumerate(silos)}
     facts = federation.plan().model_dump(mode="json") | {"silos": silos, "roster": {}}
     plan = parse_plan(facts | {"lacks": lacks})
-    began = process_time()
-    pairs = unheld_pairs(plan)
-    assert process_time() - began < 2
+    with cheap(units=200):
+        pairs = unheld_pairs(plan)
     assert len(pairs) == 128 * 128
     assert all(not plan.holders(pair, silos=silos) for pair in pairs[:: len(pairs) // 10])
 
