@@ -71,7 +71,8 @@ class Pictures:
 def pictures_of(schema: Schema, *, label: str) -> Pictures:
     """Return how the rows of a schema are pictures.
 
-    Raises InvalidPlan unless there is one image and one label beside it, which is no number.
+    Raises InvalidPlan unless there is one image and one label beside it, which is no number, and
+    for pixels of more codes than a candidate has greys: a sampler has a table of each pixel's.
     """
     domain = schema.domain
     names = [name for image in schema.images for name in image.attributes]
@@ -84,11 +85,18 @@ def pictures_of(schema: Schema, *, label: str) -> Pictures:
             "beside their pixels",
             hint="leave the others out of the schema, or use the method central or one-shot",
         )
+    levels = tuple(domain.size((name,)) for name in names)
+    if max(levels) > WHITE + 1:
+        raise InvalidPlan(
+            f"a pixel of schema {schema.name!r} has {max(levels)} codes, and a candidate at most "
+            f"{WHITE + 1} greys",
+            hint="give the pixels fewer bins, or use the method central or one-shot",
+        )
     return Pictures(
         label=domain.index(label),
         classes=domain.size((label,)),
         pixels=tuple(map(domain.index, names)),
-        levels=tuple(domain.size((name,)) for name in names),
+        levels=levels,
         width=schema.images[0].width,
     )
 

@@ -241,7 +241,8 @@ def _pixels(known: Known, lines: Sequence[str], classes: np.ndarray) -> list[np.
     for place, size, codes in zip(
         pictures.pixels, pictures.levels, pictures.codes(lines).T, strict=True
     ):
-        tables[place] = np.eye(size)[codes]
+        tables[place] = np.zeros((len(lines), size))
+        tables[place][np.arange(len(lines)), codes] = 1
     return [tables[place] for place in range(len(tables))]
 
 

@@ -167,6 +167,9 @@ def test_rows_that_are_no_pictures_with_a_label_are_told_in_one_line() -> None:
     ):
         with pytest.raises(InvalidPlan, match="one label that is no number, for one image"):
             check_votes(SETTINGS, other)
+    fine = [p | {"maximum": 65_535, "bins": {"kind": "width", "count": 4096}} for p in pixels]
+    with pytest.raises(InvalidPlan, match="4096 codes, and a candidate at most 256 greys"):
+        check_votes(SETTINGS, described(attributes=[*fine, kind]))
     wrong = SETTINGS.model_copy(update={"max_bytes": 26})
     with pytest.raises(InvalidPlan, match="26 digits, and a picture of the schema 24"):
         check_votes(wrong, described())
