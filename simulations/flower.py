@@ -29,6 +29,8 @@ from silosynth.server.coordinator import Absent, Agree, Answered, Event, Mute, S
 _POLL_SECONDS = 0.02
 _IN_FLIGHT = 64
 """Messages at a time: Flower's engine walks all that are in flight for each of its nodes."""
+_QUIET_SECONDS = 20.0
+"""After which more are sent beside those that nobody answers."""
 
 app = ServerApp()
 """The component that ``deploy/flower`` names. It runs nothing: see its message."""
@@ -151,9 +153,13 @@ def _exchange(
     """
     unsent = iter(messages)
     waiting: set[str] = set()
+    moved = time.monotonic()
     while time.monotonic() < deadline:
-        fresh = list(islice(unsent, _IN_FLIGHT - len(waiting)))
-        waiting.update(grid.push_messages(fresh) if fresh else ())
+        quiet = time.monotonic() - moved > _QUIET_SECONDS
+        fresh = list(islice(unsent, max(_IN_FLIGHT - (0 if quiet else len(waiting)), 0)))
+        if fresh:
+            waiting.update(grid.push_messages(fresh))
+            moved = time.monotonic()
         if not waiting:
             return
         if stopping():
@@ -161,7 +167,9 @@ def _exchange(
         replies = list(grid.pull_messages(list(waiting)))
         waiting -= {reply.metadata.reply_to_message_id for reply in replies}
         yield from replies
-        if not replies:
+        if replies:
+            moved = time.monotonic()
+        else:
             time.sleep(_POLL_SECONDS)
 
 

@@ -108,6 +108,18 @@ def test_a_request_is_written_when_it_is_sent_and_not_before(
     assert [len(written) for _ in events] == [1, 2, 3]
 
 
+def test_silos_that_never_answer_keep_no_other_from_being_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(flower, "_IN_FLIGHT", 1)
+    monkeypatch.setattr(flower, "_QUIET_SECONDS", 0.05)
+    grid: Any = FakeGrid({13: {"release": b"x"}})
+    nodes = {"north": 11, "south": 12, "west": 13}
+    plan = small_plan().model_copy(update={"deadline_seconds": 30})
+    first = next(send_requests(grid, _requests(), plan=plan, nodes=nodes))
+    assert first == Answered(phase=first.phase, silo="west", data=b"x")
+
+
 def test_silos_that_never_connect_are_named() -> None:
     grid: Any = FakeGrid({})
     with pytest.raises(DeadlineExceeded, match="east"):
