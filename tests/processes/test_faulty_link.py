@@ -45,7 +45,7 @@ FAULTS = tuple(Fault)
 NOT_IN_EVERY_ROUND = ("control/stop-run", "control/list-nodes", "fleet/deactivate-node")
 """A stale run or node is needed for the one, an operator for the other."""
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "0"))
-"""Set by ``make faults``; none is among all tests until the whole matrix was seen green."""
+"""Set by ``make faults``; none is among all tests, as all of them take half an hour."""
 RUNS = (("independent", "own"), ("independent", "shared"))
 
 
