@@ -231,11 +231,13 @@ def _shared_words(plan: Facts) -> tuple[str, ...]:
     again = f", and may be begun up to {attempts} times" if attempts > 1 else ""
     peers = plan.get("peers")
     against = f" against {peers} others, whom nobody chooses" if peers else ""
+    # Whoever is bought afterwards may be all peers of one silo.
+    early = " (before a sum's keys are sent)" if peers and peers <= plan["colluders"] else ""
     return (
         f"the noise is shared: this silo adds a part of it, what it sends is masked{against}, and "
         f"only the sum over the silos is seen{again}; this holds while at most "
-        f"{plan['colluders']} silos work with the coordinator, and at most {plan['absent']} stay "
-        "away",
+        f"{plan['colluders']} silos work with the coordinator{early}, and at most "
+        f"{plan['absent']} stay away",
         f"if the masks failed, this silo's own noise would leave epsilon "
         f"{rounded_up(plan['alone_epsilon'])} ({_conversion(plan)})",
     )

@@ -15,6 +15,8 @@ from math import comb, prod
 import numpy as np
 import pytest
 
+from silosynth.client.desk.facts import plan_facts
+from silosynth.client.desk.plan_in_words import plan_words
 from silosynth.client.sums.mask import mask_vector, peers_in, ring_of
 from silosynth.client.sums.member import _transcript
 from silosynth.common.errors import InvalidPlan
@@ -129,6 +131,17 @@ def test_silos_that_may_stay_away_count_as_away() -> None:
     all_there, fewer = (shared_plan(names(200), colluders=66, absent=a) for a in (0, 90))
     assert all_there.peers is not None
     assert fewer.peers == fewest_peers(110, colluders=66) > all_there.peers
+
+
+@pytest.mark.parametrize(("colluders", "early"), [(20, False), (66, True)])
+def test_who_decides_is_told_when_colluders_must_have_been_chosen(
+    colluders: int, early: bool
+) -> None:
+    """With as many peers as colluders or fewer, those chosen later may be all of one silo's."""
+    plan = shared_plan(names(200), colluders=colluders)
+    told = " ".join(plan_words(plan_facts(plan) | {"coordinator": "ours"}))
+    assert f"at most {colluders} silos work with the coordinator" in told
+    assert ("(before a sum's keys are sent)" in told) is early
 
 
 def test_up_to_a_hundred_mask_against_all() -> None:
