@@ -20,6 +20,7 @@ from silosynth.common.errors import InvalidArgument
 LOOPBACK = "127.0.0.1"
 _MOST_HEAD = 2**26
 _TIMEOUT_SECONDS = 60.0
+_GOODBYE_SECONDS = 0.05
 _CLOSING = (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, TimeoutError)
 _SKIPPED = ("content-length", "transfer-encoding", "connection", "content-encoding")
 
@@ -64,6 +65,7 @@ class Proxy:
         """
         self._certs, self._kept = certs, kept_seconds
         self._client: httpx.AsyncClient
+        self._talks: set[asyncio.Task[None]] = set()
 
     async def serve(
         self,
@@ -83,13 +85,23 @@ class Proxy:
             self._client = await stack.enter_async_context(
                 httpx.AsyncClient(verify=trusted, timeout=_TIMEOUT_SECONDS, limits=limits)
             )
-            for door in doors:
-                await stack.enter_async_context(await self._listen(door, tls))
+            servers = [
+                await stack.enter_async_context(await self._listen(door, tls)) for door in doors
+            ]
             ready()
             await until.wait()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                task.cancel()
-            await asyncio.sleep(0.05)
+            await self._hang_up(servers)
+
+    async def _hang_up(self, servers: Sequence[asyncio.Server]) -> None:
+        """Let nobody begin anew, and end every connection: none outlives the loop."""
+        for server in servers:
+            server.close()
+        await asyncio.sleep(_GOODBYE_SECONDS)  # Whoever was let in has begun by now.
+        while self._talks:
+            for talk in self._talks:
+                talk.cancel()
+            await asyncio.wait(self._talks)
+        await asyncio.sleep(_GOODBYE_SECONDS)  # What was aborted is closed.
 
     async def treat(
         self, asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -109,6 +121,10 @@ class Proxy:
 
     async def _listen(self, door: Door, tls: ssl.SSLContext) -> asyncio.Server:
         async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            talk = asyncio.current_task()
+            assert talk is not None, "a server begins one for each connection"
+            self._talks.add(talk)
+            talk.add_done_callback(self._talks.discard)
             await self._converse(door, reader, writer)
 
         shown = tls if door.tls else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -13,8 +14,9 @@ import httpx
 import pytest
 
 from silosynth.simulations.real_time import link as module
+from silosynth.simulations.real_time.host import free_port
 from silosynth.simulations.real_time.link import SharedLine, SiloLink
-from silosynth.simulations.real_time.proxy import Asked, ServerCerts
+from silosynth.simulations.real_time.proxy import LOOPBACK, Asked, Door, Proxy, ServerCerts
 from silosynth.simulations.world import SECOND, load_scenario, make_places
 
 NOWHERE = ServerCerts(ca=Path("x"), certificate=Path("x"), key=Path("x"))
@@ -199,3 +201,31 @@ def test_the_same_seed_loses_the_same_messages_as_by_the_virtual_clock(
         expected.append(back)
     assert came == expected
     assert {True, False} == set(came)
+
+
+# Its end
+
+
+def test_no_connection_outlives_a_proxy() -> None:
+    """One that said nothing yet, one within a request, and one that would begin as it ends."""
+
+    async def ended() -> list[bytes]:
+        proxy = Proxy(NOWHERE)
+        door = Door(port=free_port(), route=lambda path: (path, path), tls=False)
+        server = await proxy._listen(door, ssl.create_default_context())
+        silent, asking = [await asyncio.open_connection(LOOPBACK, door.port) for _ in range(2)]
+        asking[1].write(b"POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\nhalf")
+        last = asyncio.open_connection(LOOPBACK, door.port)
+        ends, begun = await asyncio.gather(proxy._hang_up([server]), last, return_exceptions=True)
+        assert ends is None
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert left == set()
+        connections = [silent, asking, *([] if isinstance(begun, OSError) else [begun])]
+        said = [await reader.read() for reader, _ in connections]
+        for _, writer in connections:
+            writer.close()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(LOOPBACK, door.port)
+        return said
+
+    assert set(asyncio.run(ended())) == {b""}
