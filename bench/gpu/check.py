@@ -21,7 +21,8 @@ from bench.fit.problems import synthetic
 from bench.gpu.sizes import Sizes, dealt, image_schema, images, message_schema, messages
 from bench.support.results import Figure
 from silosynth.client.learning import gradient
-from silosynth.client.noise import SystemBits, draw_noise
+from silosynth.client.noise import SystemBits
+from silosynth.client.noise.draw import draw_noise
 from silosynth.client.source import StreamRows, open_table
 from silosynth.common.accounting import Noise
 from silosynth.common.codec import Layout, layout_of

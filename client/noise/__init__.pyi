@@ -1,4 +1,4 @@
-from .draw import BitSource, NoiseShare, SystemBits, add_noise, check_noise, draw_noise, noise_share
+from .draw import BitSource, NoiseShare, SystemBits, add_noise, check_noise, noise_share
 
 __all__ = [
     "BitSource",
@@ -6,6 +6,5 @@ __all__ = [
     "SystemBits",
     "add_noise",
     "check_noise",
-    "draw_noise",
     "noise_share",
 ]

@@ -161,7 +161,7 @@ def test_paths_are_relative_to_the_policy() -> None:
         (_data(caps={"marginals": 0}), "marginals"),
         (_data(caps={"cells": 5}), "cells"),
         (_data(caps={"silos_in_sum": 0}), "silos_in_sum"),
-        (_data(caps={"silos_in_sum": 101}), "silos_in_sum"),
+        (_data(caps={"silos_in_sum": 1001}), "silos_in_sum"),
         (_data(relay={"users": ["Root; rm"]}), "users"),
         (_data(metrics={"port": 70_000}), "port"),
         (_data(logs={"format": "xml"}), "format"),
