@@ -13,10 +13,11 @@ from silosynth.client.policy import load_policy
 from silosynth.client.silo import open_silo
 from silosynth.common.messages import Request, encode_request, encode_sum_statement
 from silosynth.common.plan import Plan, encode_plan
+from silosynth.common.schema import Schema
 from silosynth.common.trust import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
 from silosynth.server.coordinator import Agree, Answered, Decided, Event, Stated, make, replay
-from silosynth.server.driver import Journal
+from silosynth.server.driver import Generator, Journal, no_generator
 from silosynth.server.driver.drive import drive
 from tests.processes.federation import SILOS, Federation
 from tests.processes.gateway_main import SeededBits
@@ -41,12 +42,20 @@ def _agree(
 
 
 def sample_in_one_process(
-    federation: Federation, directory: Path, *, plan: Plan, seeds: dict[str, int]
+    federation: Federation,
+    directory: Path,
+    *,
+    plan: Plan,
+    seeds: dict[str, int],
+    schema: Schema | None = None,
+    imagine: Generator = no_generator,
 ) -> bytes:
     """Return the sampler file that this federation's silos give without any process or network.
 
-    ``federation`` gives keys and policies; its gateways must not be running.
+    ``federation`` gives keys and policies, and the schema of a plan that names none; its gateways
+    must not be running.
     """
+    schema = schema or federation.schema
     key = SigningKey.load(federation.certs.identity)
     sealed = seal(encode_plan(plan), purpose=Purpose.PLAN, key=key)
     with ExitStack() as stack:
@@ -60,11 +69,12 @@ def sample_in_one_process(
         for silo, gateway in gateways.items():
             journal.record(Decided(silo=silo, data=gateway.propose(plan=sealed)))
         journal = stack.enter_context(Journal(directory, plan_digest=plan.digest))
-        assert replay(plan, federation.schema, journal.events())[1]
+        assert replay(plan, schema, journal.events())[1]
         state = drive(
             plan,
-            federation.schema,
+            schema,
             journal=journal,
+            imagine=imagine,
             send=lambda requests: _ask(gateways, requests, plan=sealed, key=key),
             agree=lambda steps: _agree(gateways, steps, plan=sealed, key=key),
         )

@@ -28,6 +28,7 @@ from silosynth.common.report import Mode
 from silosynth.common.report.facts import decode_facts
 from silosynth.common.telemetry.telemetry import Role, Telemetry
 from silosynth.common.trust import SigningKey
+from silosynth.server.driver import generator_of
 from silosynth.server.federation import (
     admit_nodes,
     find_federation,
@@ -48,17 +49,18 @@ from tests.processes.federation import (
     wait_for,
 )
 from tests.processes.one_process import copy_of_silos, sample_in_one_process
-from tests.processes.warm import Begun
+from tests.processes.silo_messages import ROUNDS, WaitingGenerator, WithMessages
 from tests.support.chance import SubGaussian, agrees, statistical
 from tests.support.patience import paced, patience
+from tests.support.tables.texts import messages
 
 
 @pytest.fixture(scope="module")
-def federation() -> Iterator[Federation]:
+def federation() -> Iterator[WithMessages]:
     """Start a federation once, for all tests of this file."""
     with (
         tempfile.TemporaryDirectory(prefix="federation-") as directory,
-        Begun(Path(directory), held_out=Fraction(1, 4)) as started,
+        WithMessages(Path(directory), held_out=Fraction(1, 4)) as started,
     ):
         started.start()
         yield started
@@ -147,6 +149,39 @@ def test_a_network_is_trained_over_processes_as_in_one(
         charges = read_audit(federation, silo)[1].account.charges
         rounds = [c for c in charges.values() if c.facts["plan_id"] == "net" and c.rdp]
         assert [c.facts["round"] for c in rounds] == [0, 1]
+
+
+def test_a_coordinator_that_dies_while_candidates_are_written_asks_for_those_alone(
+    federation: WithMessages, tmp_path: Path
+) -> None:
+    kept, plan = federation.plan, federation.votes_plan()
+    federation.write_plan(plan)
+    for silo in SILOS:  # the seeds of their bits begin anew
+        federation.stop(f"gateway-{silo}")
+        federation.start_gateway(silo)
+    twin = copy_of_silos(federation, tmp_path)
+    generator = WaitingGenerator(tmp_path)
+    done = federation.run_killed_at_variations(generator)
+    federation.write_plan(kept)
+    assert done["unacknowledged"] == {}
+    first, killed, again = generator.asked()
+    assert not any(first)
+    assert killed == again, "what was written before is asked for no more"
+    assert all(killed)
+    (tmp_path / "run").mkdir()
+    alone = sample_in_one_process(
+        twin,
+        tmp_path / "run",
+        plan=plan,
+        seeds={silo: i for i, silo in enumerate(SILOS)},
+        schema=messages(),
+        imagine=generator_of(generator.path, plan),
+    )
+    assert Path(done["sampler"]).read_bytes() == alone
+    for silo in SILOS:
+        charges = read_audit(federation, silo)[1].account.charges.values()
+        votes = [c for c in charges if c.facts["plan_id"] == plan.id]
+        assert len(votes) == len(plan.phases) == 1 + len(ROUNDS), "each histogram is paid for once"
 
 
 def _check_delivered(federation: Federation, silo: str, sampler: bytes) -> None:
