@@ -80,6 +80,15 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Collect what a file leaves behind whose warnings it lets be, while it lets them be."""
+    yield
+    last = nextitem is None or nextitem.path != item.path
+    if last and item.get_closest_marker("filterwarnings") is not None:
+        gc.collect()
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print how long each run took from a kill to its end."""
     reports = [r for group in terminalreporter.stats.values() for r in group]

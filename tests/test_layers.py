@@ -144,9 +144,10 @@ ROOMS: dict[str, str] = {
     "common/accounting common/certificate common/cli common/estimate common/evaluate "
     "common/families common/page common/plan common/reach common/report common/roster "
     "common/sampler common/schema common/tables common/telemetry common/trust",
-    "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "
-    "common/generator common/held common/messages common/plan common/report common/schema "
-    "server/coordinator server/driver server/judging server/measuring server/planning",
+    "simulations/audit": "client/gateway client/learning client/noise client/source "
+    "common/accounting common/cli common/codec common/generator common/held common/messages "
+    "common/plan common/report common/schema server/coordinator server/driver server/judging "
+    "server/measuring server/methods server/planning",
     "simulations/one_process": "client/ledger common/audit common/codec common/plan",
     "simulations/world": "common/plan common/schema",
     "simulations/digits": "common/plan common/sampler common/schema server/planning",

@@ -25,7 +25,7 @@ from silosynth.client.noise import BitSource, SystemBits
 from silosynth.client.source import open_table
 from silosynth.common.accounting import RHO_UNIT
 from silosynth.common.messages import Release, Request, decode_release
-from silosynth.common.plan import OF_VOTES, PhaseName, Plan
+from silosynth.common.plan import OF_VOTES, Plan
 from silosynth.common.schema import Schema
 from silosynth.server.driver import Generator, no_generator
 from silosynth.server.measuring import add_masked
@@ -231,13 +231,14 @@ class Game:
         A round of training is asked of weights that no other run has, so it is not kept.
         """
         key, request = (who, part.question), part.request
-        if self.adds is not None and request.phase in (PhaseName.EVALUATION, PhaseName.TRAINING):
+        learns = bool(request.training)
+        if self.adds is not None and (learns or self.plan.chosen.evaluates):
             count = partial(self.adds, people, silo, request)
         elif request.phase not in OF_VOTES and self._counts(request):
             count = partial(self._count, people, part)
         else:
             count = partial(self._embed, people, part)
-        if request.training is not None:
+        if learns:
             return count()
         if key not in self._exact:
             self._exact[key] = count()

@@ -48,7 +48,7 @@ def open_learnt_game(plan: Plan, *, run: RunsPlan) -> Game:
 
     Raises InvalidPlan for a plan that starts from a pretrained network, which nobody made up has.
     """
-    if plan.training is None or not isinstance(plan.training.architecture, MaskedMlp):
+    if not (plan.training and isinstance(plan.training.architecture, MaskedMlp)):
         raise InvalidPlan(
             f"plan {plan.id} trains a network that is not of codes alone, and this audit's "
             "made-up people have nothing else",
@@ -83,7 +83,7 @@ class _Added:
     """Own a network, built once for all games, and what a person of each code adds to a round."""
 
     def __init__(self, plan: Plan, schema: Schema) -> None:
-        assert plan.training is not None
+        assert plan.training
         architecture, layout = plan.training.architecture, layout_of(schema)
         self._gradients = Gradients(architecture, layout, clip=plan.training.clip)
         self._parameters = architecture.parameters(layout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from math import ceil
 from typing import Any
 
 import pytest
@@ -115,7 +116,7 @@ def test_silos_that_never_answer_keep_no_other_from_being_asked(
     monkeypatch.setattr(flower, "_QUIET_SECONDS", 0.05)
     grid: Any = FakeGrid({13: {"release": b"x"}})
     nodes = {"north": 11, "south": 12, "west": 13}
-    plan = small_plan().model_copy(update={"deadline_seconds": 30})
+    plan = small_plan().model_copy(update={"deadline_seconds": ceil(patience(2))})
     first = next(send_requests(grid, _requests(), plan=plan, nodes=nodes))
     assert first == Answered(phase=first.phase, silo="west", data=b"x")
 

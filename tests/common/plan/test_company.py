@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from silosynth.common.plan import Method, fewest_in_sum
+from tests.support.patience import cheap
 from tests.support.tables.worlds import plan
 
 
@@ -35,8 +34,7 @@ def test_a_thousand_silos_that_lack_columns_are_counted_without_asking_each_abou
     silos = tuple(f"s{i:03}" for i in range(1000))
     lacks = {s: tuple(f"c{(7 * i + j) % 250}" for j in range(60)) for i, s in enumerate(silos)}
     asked = plan(trust="shared").model_copy(update={"silos": silos, "lacks": lacks})
-    began = time.process_time()
-    fewest = fewest_in_sum(asked)
-    assert time.process_time() - began < 5
+    with cheap(units=200):
+        fewest = fewest_in_sum(asked)
     pairs = [asked.holders((f"c{a}", "c0"), silos=silos) for a in range(250)]
     assert fewest == min(map(len, pairs)) > 0
