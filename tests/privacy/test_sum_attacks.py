@@ -150,8 +150,9 @@ def _beyond_the_field(_: str) -> str:
 def test_a_key_has_one_form(four: Circle, disguise: Callable[[str], str]) -> None:
     """A colluder hands in an honest silo's key in another form: masks of pairs would be equal."""
     adverts = list(four.adverts())
-    stolen = [disguise(k) for k in _advert(adverts[0], four.plan).keys.values()]
-    keys = dict(zip(_advert(adverts[1], four.plan).keys, stolen, strict=True))
+    stolen, own = (_advert(advert, four.plan).keys for advert in adverts[:2])
+    first, place = next(iter(stolen)), next(iter(own))
+    keys = own | {place: disguise(stolen[first])}
     copy = _resigned(adverts[1], four.plan, four.keys["silo-001"], keys=keys)
     with pytest.raises(Untrusted, match="not in its one"):
         four.vote("silo-002", [adverts[0], copy, *adverts[2:]])
