@@ -35,23 +35,20 @@ if hypothesis.settings.get_current_profile_name() in ("default", "ci"):
     hypothesis.settings.load_profile("any load")
 
 NOT_QUICK = {
-    *("processes", "deploy", "simulations"),
-    *(
-        "client/page/test_silo_page.py",
-        "client/serving/test_serve.py",
-        "client/source/test_source_postgresql.py",
-        "client/source/test_count_ray.py",
-    ),
-    *(
-        "common/cli/test_parts.py",
-        "common/generator/test_pretrained.py",
-        "faults/test_ledger_faults.py",
-    ),
-    *("faults/test_ledger_random_faults.py", "privacy/test_leak_canary.py"),
-    *("privacy/test_mutants.py", "privacy/test_gradient_audit.py"),
+    *("processes", "deploy", "simulations", "server/service", "test_readme.py"),
+    *("client/page/test_silo_page.py", "client/serving", "client/relay"),
+    *("client/source/test_source_postgresql.py", "client/source/test_count_ray.py"),
+    *("client/families/test_sources.py", "client/silo/test_recover.py"),
+    *("common/cli/test_parts.py", "common/evaluate/test_evaluate.py"),
+    "common/generator/test_pretrained.py",
+    *("faults/test_kills_joining.py", "faults/test_kills_series.py"),
+    *("faults/test_kills_vectors.py", "faults/test_ledger_faults.py"),
+    "faults/test_ledger_random_faults.py",
+    *("privacy/test_leak_canary.py", "privacy/test_mutants.py", "privacy/test_gradient_audit.py"),
     *("privacy/test_gradient_neighbours.py", "privacy/test_pretrained_gradient.py"),
-    *("server/methods/test_aim.py", "server/model/test_engine.py", "test_readme.py"),
-    "server/service/test_service.py",
+    "privacy/test_families_release.py",
+    *("server/federation/test_roster_commands.py", "server/federation/test_full_disk.py"),
+    *("server/generator", "server/methods/test_aim.py", "server/model/test_engine.py"),
 }
 """What ``--quick`` leaves out: whole runs, and all that starts processes, browsers or servers."""
 
