@@ -6,8 +6,9 @@ budgets of series and epoch are granted, and around the charge and the release.
 
 from __future__ import annotations
 
-import os
 import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,27 +20,17 @@ from silosynth.common.plan import Plan, plan_units
 from tests.client.gateway.test_gateway_series import approve, refused
 from tests.support.gateways.series import at, epoch
 from tests.support.gateways.signed import Federation
+from tests.support.killed import killed_at
 
 DAY = "2030-01-31"
 STEPS = ("verified", "before-charge", "after-charge", "before-store", "after-store", "before-send")
 
 
-def killed_at(step: str, federation: Federation, plan: Plan) -> int:
-    """Ask an epoch in a process that dies at a step; return the signal that ended it."""
-
-    def reached(name: str) -> None:
-        if name == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    pid = os.fork()
-    if not pid:
-        try:
-            with federation.open(reached=reached) as silo:
-                at(silo, DAY)
-                federation.ask(silo, plan)
-        finally:
-            os._exit(1)
-    return os.WTERMSIG(os.waitpid(pid, 0)[1])
+def ask_epoch(federation: Federation, plan: Plan, reached: Callable[[str], None]) -> None:
+    """Ask an epoch on its day, telling of each step that is reached."""
+    with federation.open(reached=reached) as silo:
+        at(silo, DAY)
+        federation.ask(silo, plan)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -57,7 +48,7 @@ def test_an_epoch_is_answered_and_charged_once_wherever_its_silo_dies(
         at(silo, DAY)
         approve(federation, silo, first)
         assert isinstance(federation.ask(silo, first), Release)
-    assert killed_at(step, federation, second) == signal.SIGKILL
+    assert killed_at(step, partial(ask_epoch, federation, second)) == signal.SIGKILL
     with federation.open() as silo:
         at(silo, DAY)
         sealed, request = federation.sealed(second), federation.request(second)

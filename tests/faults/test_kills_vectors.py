@@ -6,9 +6,10 @@ release and what is sent. Whatever the step, another question by the same name i
 
 from __future__ import annotations
 
-import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from silosynth.common.trust.seal import seal
 from silosynth.server.planning import new_plan
 from tests.privacy.test_central import PIXELS, made_schema
 from tests.support.gateways.signed import Federation
+from tests.support.killed import killed_at
 from tests.support.tables.texts import messages
 
 KINDS = ("votes", "votes-pictures", "projection", "central", "around")
@@ -107,21 +109,10 @@ class WholeRows(Federation):
         return seal(body, purpose=Purpose.REQUEST, key=self.hub)
 
 
-def killed_at(step: str, federation: WholeRows, plan: Plan) -> int:
-    """Ask in a process that dies at a step; return the signal that ended it."""
-
-    def reached(name: str) -> None:
-        if name == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    pid = os.fork()
-    if not pid:
-        try:
-            with federation.open(reached=reached) as silo:
-                silo.gateway.answer(plan=federation.sealed(plan), request=federation.asked(plan))
-        finally:
-            os._exit(1)
-    return os.WTERMSIG(os.waitpid(pid, 0)[1])
+def ask(federation: WholeRows, plan: Plan, reached: Callable[[str], None]) -> None:
+    """Ask, telling of each step that is reached."""
+    with federation.open(reached=reached) as silo:
+        silo.gateway.answer(plan=federation.sealed(plan), request=federation.asked(plan))
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -133,7 +124,7 @@ def test_whole_rows_are_answered_and_charged_once_wherever_their_silo_dies(
     plan = federation.whole_plan()
     with federation.open() as silo:
         federation.verdict(silo.gateway.propose(plan=federation.sealed(plan)))
-    assert killed_at(step, federation, plan) == signal.SIGKILL
+    assert killed_at(step, partial(ask, federation, plan)) == signal.SIGKILL
     with federation.open() as silo:
         sealed, request = federation.sealed(plan), federation.asked(plan)
         answer = silo.gateway.answer(plan=sealed, request=request)

@@ -45,6 +45,25 @@ class _Steps:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
+def killed_at(step: str, work: Callable[[Callable[[str], None]], object]) -> int:
+    """Do work in a child that dies when a step is reached; return the signal that ended it.
+
+    Args: work: is given what it calls with the name of each step.
+    """
+
+    def reached(name: str) -> None:
+        if name == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if not child:
+        try:
+            work(reached)
+        finally:
+            os._exit(1)
+    return os.WTERMSIG(os.waitpid(child, 0)[1])
+
+
 def killed_everywhere(work: Callable[[], object]) -> Iterator[int]:
     """Yield after each kill, from the first step on; stop once the work ends by itself.
 
