@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from silosynth.client.gateway import Dataset, Gateway
-from silosynth.client.learning import Checkpoints
+from silosynth.client.learning import Checkpoints, needed_checkpoint
 from silosynth.client.ledger import Ledger
 from silosynth.client.maps import NO_MAP, SiloMap, dump_map, load_map
 from silosynth.client.noise import BitSource
@@ -39,7 +39,6 @@ from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.errors import InvalidArgument, OutputExists, RunFailed
 from silosynth.common.generator import (
     OWN_EMBEDDINGS,
-    Pretrained,
     digest_checkpoint,
     require_digest,
     short,
@@ -340,16 +339,12 @@ def _append_line(path: Path, line: str) -> None:
 
 def require_checkpoint(plan: Plan, schema: Schema, folder: Path | None) -> None:
     """Raise before anything is spent unless the checkpoint of a plan is here and fits it."""
-    architecture = plan.training.architecture if plan.training else None
-    near = None if plan.votes is None else plan.votes.folder
-    if near is not None:
-        digest, what = near, "counts votes by"
-    elif isinstance(architecture, Pretrained):
-        digest, what = architecture.checkpoint, "starts from"
-    else:
+    needed = needed_checkpoint(plan)
+    if needed is None:
         if folder is not None:
             raise InvalidArgument(f"plan {plan.id} needs no checkpoint", hint="leave it out")
         return
+    digest, what = needed
     if folder is None:
         raise InvalidArgument(
             f"plan {plan.id} {what} the checkpoint {short(digest)}",

@@ -1,5 +1,5 @@
-from .checkpoints import Checkpoints, plan_checkpoint
+from .checkpoints import Checkpoints, needed_checkpoint, plan_checkpoint
 from .gradient import Gradients
 from .round import train_round
 
-__all__ = ["Checkpoints", "Gradients", "plan_checkpoint", "train_round"]
+__all__ = ["Checkpoints", "Gradients", "needed_checkpoint", "plan_checkpoint", "train_round"]

@@ -61,21 +61,23 @@ class Checkpoints:
 
     def words(self, plan: Plan) -> Words | None:
         """Return the folder by which a plan's rows vote; None where they vote by none."""
-        digest = None if plan.votes is None else plan.votes.folder
-        if digest is None:
+        if plan.votes is None or plan.votes.folder is None:
             return None
         if not all(map(find_spec, ("tokenizers", "safetensors"))):
             raise Refused(
                 "this silo cannot read a folder of token vectors",
                 hint="install silosynth[pretrained] there",
             )
-        folder = self._folder(plan, digest, what="counts votes by")
+        folder = self._folder(plan)
         from silosynth.common.generator import open_words  # see below
 
-        return open_words(folder, digest)
+        return open_words(folder, plan.votes.folder)
 
-    def _folder(self, plan: Plan, digest: str, *, what: str) -> Path:
-        """Return where a checkpoint lies; raise PlanRefused where the policy names it not."""
+    def _folder(self, plan: Plan) -> Path:
+        """Return where a plan's checkpoint lies; raise PlanRefused where the policy has it not."""
+        needed = needed_checkpoint(plan)
+        assert needed is not None, "asked of plans that need one alone"
+        digest, what = needed
         folder = self._folders.get(digest)
         if folder is None:
             raise PlanRefused(
@@ -92,11 +94,19 @@ class Checkpoints:
                 "this silo cannot train a pretrained network",
                 hint="install silosynth[pretrained] there",
             )
-        folder = self._folder(plan, architecture.checkpoint, what="starts from")
+        folder = self._folder(plan)
         # transformers is an extra, and takes seconds to import: only such a plan needs it.
         from silosynth.common.generator import open_checkpoint
 
         return open_checkpoint(folder, architecture.checkpoint)
+
+
+def needed_checkpoint(plan: Plan) -> tuple[str, str] | None:
+    """Return the digest of the folder that a plan needs, and what it does by it; None without."""
+    if plan.votes is not None and plan.votes.folder is not None:
+        return plan.votes.folder, "counts votes by"
+    digest = plan_checkpoint(plan)
+    return None if digest is None else (digest, "starts from")
 
 
 def plan_checkpoint(plan: Plan) -> str | None:
