@@ -240,7 +240,7 @@ class Plan(PlanModel):
 
     def holders(self, clique: Clique, *, silos: Sequence[str]) -> tuple[str, ...]:
         """Return those of ``silos`` that hold every column of a clique."""
-        return tuple(s for s in silos if not self.lacks or self.holds(s, clique))
+        return tuple(s for s in silos if self.holds(s, clique)) if self.lacks else tuple(silos)
 
     def _check_trust(self) -> None:
         """Raise ValueError unless colluders and absent silos fit the roster and the noise."""

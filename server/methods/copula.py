@@ -134,5 +134,5 @@ RECIPE = Recipe(
     options=Copula,
     ask=_ask,
     finish=_finish,
-    components=COPULA_COMPONENTS,
+    components=lambda _: COPULA_COMPONENTS,
 )

@@ -283,7 +283,7 @@ class Recipe:
     describe: Callable[[Plan], Iterator[str]] = _nothing
     draws: bool = False
     wants: Callable[[PhaseName, Known], Wanted | None] = _nothing_wanted
-    components: int = 0
+    components: Callable[[Plan], int] = lambda _: 0
 
 
 def ask_cliques(cliques: Sequence[Clique], *, name: str, grouping: Grouping) -> Question:

@@ -149,5 +149,5 @@ RECIPE = Recipe(
     options=Mixture,
     ask=_ask,
     finish=_finish,
-    components=COMPONENTS,
+    components=lambda _: COMPONENTS,
 )

@@ -88,9 +88,7 @@ def forecast(plan: Plan, schema: Schema, *, rows: int | None = None) -> Forecast
 def _model_cells(plan: Plan, schema: Schema) -> int:
     """Return the most numbers of the model: of a mixture those of its components' codes."""
     recipe = METHODS.get(plan.method)
-    components = 0 if recipe is None else recipe.components
-    if plan.votes is not None:
-        components = plan.votes.candidates
+    components = 0 if recipe is None else recipe.components(plan)
     return components * sum(schema.domain.shape) or max(p.cells for p in plan.phases)
 
 

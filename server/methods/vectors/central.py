@@ -179,5 +179,5 @@ RECIPE = Recipe(
     ask=_ask,
     finish=_finish,
     describe=_describe,
-    components=CENTRAL_COMPONENTS,
+    components=lambda _: CENTRAL_COMPONENTS,
 )

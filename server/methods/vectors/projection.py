@@ -195,5 +195,5 @@ RECIPE = Recipe(
     ask=_ask,
     finish=_finish,
     describe=_describe,
-    components=PROJECTED_COMPONENTS,
+    components=lambda _: PROJECTED_COMPONENTS,
 )

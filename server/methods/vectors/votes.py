@@ -23,7 +23,6 @@ from silosynth.common.errors import InvalidPlan, RunFailed
 from silosynth.common.generator import (
     DIGITS,
     GREYS,
-    MOST_CANDIDATES,
     NGRAMS,
     Alphabet,
     VoteSettings,
@@ -293,5 +292,5 @@ RECIPE = Recipe(
     finish=_finish,
     describe=_describe,
     wants=_wants,
-    components=MOST_CANDIDATES,
+    components=lambda plan: _settings_of(plan).candidates,
 )
