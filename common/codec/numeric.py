@@ -16,7 +16,7 @@ from silosynth.common.codec.bins import BinEdges, Grid, bin_edges, bin_points, f
 from silosynth.common.codec.notes import EncodingNote, Uniform, code_dtype
 from silosynth.common.codec.written.columns import is_text
 from silosynth.common.codec.written.parsing import distinct, trim
-from silosynth.common.schema import NumericAttribute
+from silosynth.common.schema import NumericAttribute, first_whole
 from silosynth.common.values import Spread, ValueGrid
 
 
@@ -51,7 +51,7 @@ class NumericCodec:
     def __post_init__(self) -> None:
         edges, unit = self.attribute.edges(), self.scale.per_unit
         if unit != 1:
-            edges = tuple(math.ceil(edge * unit) for edge in edges)
+            edges = tuple(first_whole(edge * unit) for edge in edges)
         if edges[0] == edges[-1]:
             edges = (edges[0], math.nextafter(edges[0], math.inf))
         object.__setattr__(self, "_bins", bin_edges(edges))

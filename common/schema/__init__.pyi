@@ -28,6 +28,7 @@ from .kinds.bins import (
     Quantiles,
     day_seconds,
     epoch_seconds,
+    first_whole,
     spell_duration,
 )
 from .kinds.facts import NumberAttribute, WordedAttribute, has_neighbours, has_unit, has_words
@@ -99,6 +100,7 @@ __all__ = [
     "dump_attribute",
     "dump_schema",
     "epoch_seconds",
+    "first_whole",
     "has_neighbours",
     "has_tables",
     "has_unit",

@@ -24,6 +24,7 @@ from silosynth.common.schema.kinds.bins import (
     Edges,
     day_seconds,
     epoch_seconds,
+    put_on_points,
     read_duration,
     spell_duration,
 )
@@ -217,6 +218,9 @@ class RealAttribute(BaseNumeric):
         if self.step is not None:
             return Fraction(str(self.step))
         return None if self.decimals is None else Fraction(1, 10**self.decimals)
+
+    def _on_points(self, edges: tuple[float, ...], step: Fraction) -> tuple[float, ...]:
+        return put_on_points(edges, start=Fraction(repr(self.minimum)), step=step)
 
     @model_validator(mode="after")
     def _on_a_grid(self) -> Self:

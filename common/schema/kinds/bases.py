@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from fractions import Fraction
 from functools import partial
@@ -16,6 +16,8 @@ from silosynth.common.schema.kinds.bins import (
     Bins,
     EqualWidth,
     PlainModel,
+    first_whole,
+    put_on_points,
     rises,
 )
 from silosynth.common.schema.kinds.forms import (
@@ -188,7 +190,12 @@ class BaseNumeric(BaseCoded):
         low, high = self.limits()
         if low == high:
             return (low, high)
-        return self.bins.split(low, high, even=partial(self._even_edges, low, high))
+        edges = self.bins.split(low, high, even=partial(self._even_edges, low, high))
+        return edges if self.grid is None else self._on_points(edges, self.grid)
+
+    def _on_points(self, edges: tuple[float, ...], step: Fraction) -> tuple[float, ...]:
+        """Return the edges, those that are points of the grid but for rounding exactly on them."""
+        return edges
 
     def _even_edges(self, low: float, high: float, count: int) -> tuple[float, ...]:
         """Return the edges of bins of one width; not more than there are points on the grid."""
@@ -262,9 +269,13 @@ class BaseTemporal(BaseNumeric):
         """Return the resolution in seconds, if it is declared."""
         return None if self.resolution is None else _RESOLUTION_SECONDS[self.resolution]
 
+    def _on_points(self, edges: tuple[float, ...], step: Fraction) -> tuple[float, ...]:
+        months = self.resolution in (Resolution.YEAR, Resolution.MONTH)
+        return edges if months else put_on_points(edges, start=Fraction(0), step=step)
+
     def _distinguishes(self, edges: tuple[float, ...]) -> bool:
         """Say whether every bin holds at least one whole microsecond."""
-        return rises([math.ceil(edge * 1e6) for edge in edges])
+        return rises([first_whole(edge * 1e6) for edge in edges])
 
 
 def scale_of(attribute: BaseNumeric) -> float:
@@ -272,8 +283,13 @@ def scale_of(attribute: BaseNumeric) -> float:
     return 1e6 if isinstance(attribute, BaseTemporal) else 1.0
 
 
+def scaled(attribute: BaseNumeric, numbers: Sequence[float]) -> list[float]:
+    """Return bounds or edges in a rule's units: times as the first microsecond from there on."""
+    scale = scale_of(attribute)
+    return [*numbers] if scale == 1 else [float(first_whole(n * scale)) for n in numbers]
+
+
 def bounds_of(attribute: BaseNumeric) -> tuple[float, float]:
     """Return the least and the most value, both included, in a rule's units."""
-    low, high = attribute.limits()
-    scale = scale_of(attribute)
-    return low * scale, high * scale - attribute.unit
+    low, high = scaled(attribute, attribute.limits())
+    return low, high - attribute.unit

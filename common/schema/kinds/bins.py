@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from fractions import Fraction
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+Rising = tuple[float, ...]
 _DURATION = re.compile(r"^(-?)(\d+) (\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)$")
 
 
@@ -54,6 +57,34 @@ def rises(numbers: Sequence[float]) -> bool:
     return all(a < b for a, b in pairwise(numbers))
 
 
+def put_on_points(edges: Rising, *, start: Fraction, step: Fraction) -> Rising:
+    """Return rising edges, inner ones that are ``start + k * step`` but for rounding exactly on it.
+
+    A point just below its own edge would lie in the bin before, and a bin might hold none.
+
+    >>> put_on_points((0.1, 0.1 + 0.2, 0.35, 0.5), start=Fraction(1, 10), step=Fraction(1, 10))
+    (0.1, 0.3, 0.35, 0.5)
+    """
+    slack = 8 * math.ulp(max(abs(edges[0]), abs(edges[-1])))
+    if step <= 16 * slack:
+        return edges
+    shared = math.lcm(start.denominator, step.denominator)
+    base, stride = int(start * shared), int(step * shared)
+    first, width = float(start), float(step)
+    points = ((base + round((edge - first) / width) * stride) / shared for edge in edges[1:-1])
+    inner = (
+        point if abs(point - edge) <= slack else edge
+        for edge, point in zip(edges[1:-1], points, strict=True)
+    )
+    return (edges[0], *inner, edges[-1])
+
+
+def first_whole(number: float) -> int:
+    """Return the first whole number from ``number`` on; one that it is but for rounding is it."""
+    near = round(number)
+    return near if abs(near - number) <= 2 * math.ulp(number) else math.ceil(number)
+
+
 def _edge_seconds(value: object) -> object:
     """Turn a date into seconds since 1970, and leave numbers alone."""
     if isinstance(value, str) and "-" in value[1:]:
@@ -69,7 +100,6 @@ def _edge_seconds(value: object) -> object:
 
 
 Edge = Annotated[float, BeforeValidator(_edge_seconds)]
-Rising = tuple[float, ...]
 Even = Callable[[int], Rising]
 """Return the edges of so many bins of one width, bounds included."""
 

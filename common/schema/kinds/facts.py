@@ -22,7 +22,7 @@ from silosynth.common.schema.kinds.attributes import (
     RealAttribute,
     TimeAttribute,
 )
-from silosynth.common.schema.kinds.bases import bounds_of, scale_of
+from silosynth.common.schema.kinds.bases import bounds_of, scale_of, scaled
 from silosynth.common.schema.kinds.forms import Resolution
 
 _UNEVEN = (Resolution.YEAR, Resolution.MONTH)
@@ -119,7 +119,7 @@ def range_of(attribute: CodedAttribute, fact: Fact) -> Range:
     elif isinstance(attribute, BooleanAttribute):
         low[:2] = high[:2] = (0, 1)
     elif isinstance(attribute, NumericAttribute):
-        edges = np.asarray(attribute.edges(), dtype=np.float64) * scale_of(attribute)
+        edges = np.asarray(scaled(attribute, attribute.edges()), dtype=np.float64)
         low[: attribute.values] = edges[:-1]
         high[: attribute.values] = edges[1:] - isinstance(attribute, IntegerAttribute)
     gone = attribute.missing + len(attribute.missing_apart)
