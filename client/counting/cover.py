@@ -183,10 +183,16 @@ def _sources(
     """Return the smallest table that covers each clique."""
     cells = [math.prod(sizes[c] for c in _members(table)) for table in tables]
     smallest = sorted(range(len(tables)), key=cells.__getitem__)
+    holders = [0] * len(sizes)
+    for rank, table in enumerate(smallest):
+        for column in _members(tables[table]):
+            holders[column] |= 1 << rank
     found = []
     for clique in cliques:
-        mask = _mask(clique)
-        found.append(next(t for t in smallest if not mask & ~tables[t]))
+        holding = (1 << len(tables)) - 1
+        for column in clique:
+            holding &= holders[column]
+        found.append(smallest[(holding & -holding).bit_length() - 1])
     return tuple(found)
 
 

@@ -117,8 +117,9 @@ def _cover(
     """Return the planned cover, for rows rounded to a power of two, or one table a clique."""
     if covered:
         return plan_cover(sizes, cliques, rows=1 << max(rows - 1, 0).bit_length())
-    tables = tuple(dict.fromkeys(tuple(sorted(c)) for c in cliques))
-    return Cover(tables=tables, sources=tuple(tables.index(tuple(sorted(c))) for c in cliques))
+    alone = [tuple(sorted(c)) for c in cliques]
+    place = {table: i for i, table in enumerate(dict.fromkeys(alone))}
+    return Cover(tables=tuple(place), sources=tuple(place[table] for table in alone))
 
 
 def _sum_out(counts: np.ndarray, *, table: JointTable, clique: tuple[int, ...]) -> np.ndarray:

@@ -5,7 +5,8 @@ In shared trust it carries every participant's keys, and its word on the set.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from functools import lru_cache
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
@@ -162,13 +163,12 @@ class Request(PlanModel):
     @property
     def asked_of_all(self) -> str:
         """Return ``sha256:`` and the hash of what the request has in common with other silos'."""
-        common = self.model_dump(mode="json", exclude={"silo", "sum"})
-        return digest_of(canonical_json(common))
+        return digest_of(_canonical(self, without=frozenset({"silo", "sum"})))
 
     @property
     def digest(self) -> str:
         """Return ``sha256:`` and the hash of the canonical bytes."""
-        return digest_of(_header(self))
+        return digest_of(_canonical(self))
 
     def groupings(self) -> dict[str, Grouping]:
         """Return the levels as groupings; ``fine`` merges nothing."""
@@ -342,18 +342,27 @@ def _cells(domain: Domain, clique: Clique, *, request: Request, plan: Plan) -> i
 
 def encode_request(request: Request) -> bytes:
     """Return the canonical JSON of a request, which its hash covers, and its weights if any."""
-    header = _header(request)
+    header = _canonical(request)
     return header if request.weights is None else frame_weights(header, request.weights)
 
 
-def _header(request: Request) -> bytes:
-    """Return the canonical JSON of a request; its proof, which grows with the silos, once."""
-    if request.sum is None:
-        return canonical_json(request.model_dump(mode="json"))
-    rest = request.model_dump(mode="json", exclude={"sum"})
+def _canonical(request: Request, *, without: Set[str] = frozenset()) -> bytes:
+    """Return the canonical JSON of a request; what all silos are asked alike, and its proof, once.
+
+    A proof grows with the silos, and queries with the square of the attributes.
+    """
+    rest = request.model_dump(mode="json", exclude={"queries", "sum", *without})
     texts = {name: canonical_json(value) for name, value in rest.items()}
-    texts["sum"] = proof_json(request.sum)
+    texts["queries"] = _queries_json(request.queries)
+    if "sum" not in without:
+        texts["sum"] = b"null" if request.sum is None else proof_json(request.sum)
     return b"{%s}" % b",".join(b'"%s":%s' % (n.encode(), t) for n, t in sorted(texts.items()))
+
+
+@lru_cache(1)
+def _queries_json(queries: tuple[tuple[Clique, str], ...]) -> bytes:
+    """Return the canonical JSON of what is asked: of the last one alone, as of a proof."""
+    return canonical_json(queries)
 
 
 def decode_request(data: bytes) -> Request:

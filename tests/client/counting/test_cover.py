@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 
 import pytest
@@ -26,8 +27,11 @@ def test_every_clique_is_inside_its_source(
     cliques = tuple(tuple(dict.fromkeys(c % len(sizes) for c in seed)) for seed in seeds)
     cover = plan_cover(tuple(sizes), cliques, rows=rows)
     assert len(cover.sources) == len(cliques)
+    cells = [math.prod(sizes[c] for c in table) for table in cover.tables]
     for clique, source in zip(cliques, cover.sources, strict=True):
-        assert set(clique) <= set(cover.tables[source])
+        holding = [t for t, table in enumerate(cover.tables) if set(clique) <= set(table)]
+        assert source in holding
+        assert cells[source] == min(cells[t] for t in holding)
     assert all(len(set(table)) == len(table) for table in cover.tables)
 
 

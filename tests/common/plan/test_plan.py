@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from silosynth.common.accounting import RHO_UNIT
+from silosynth.common.digest import canonical_json, digest_of
 from silosynth.common.errors import CapExceeded, InvalidPlan
 from silosynth.common.messages import Request, count_cells, decode_request, encode_request
 from silosynth.common.plan import (
@@ -135,6 +136,17 @@ def test_a_plan_over_an_unreviewed_schema_is_refused() -> None:
 def test_a_request_survives_its_bytes() -> None:
     request = _request(_plan(), levels={"working": {"age": [0] * 16 + [1] * 16}})
     assert decode_request(encode_request(request)) == request
+
+
+def test_a_request_is_the_canonical_json_of_all_that_it_holds() -> None:
+    grouped = {"working": {"ägé": [0] * 16 + [1] * 16}}
+    for queries in (((("ägé", 'a "b"'), "working"),), ((("sex",), "fine"), (("age",), "fine"))):
+        request = _request(_plan(), levels=grouped, queries=queries)
+        whole = request.model_dump(mode="json")
+        assert encode_request(request) == canonical_json(whole)
+        assert request.digest == digest_of(canonical_json(whole))
+        common = {k: v for k, v in whole.items() if k not in ("silo", "sum")}
+        assert request.asked_of_all == digest_of(canonical_json(common))
 
 
 def test_a_request_counts_its_cells_after_merging() -> None:
