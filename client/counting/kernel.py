@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from operator import mul
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -150,11 +151,11 @@ class _Work:
         self._members = np.zeros((len(self._tables), width), dtype=np.int64)
         self._strides = np.zeros((len(self._tables), width), dtype=np.int64)
         for i, table in enumerate(self._tables):
-            strides = np.cumprod([1, *table.shape[:0:-1]])[::-1]
+            strides = [*accumulate(table.shape[:0:-1], mul, initial=1)][::-1]
             self._members[i, : len(table.members)] = [position[m] for m in table.members]
             self._strides[i, : len(table.members)] = strides
-        copied = [table.cells <= _COPY_CELLS for table in self._tables]
         cells = np.array([table.cells for table in self._tables], dtype=np.int64)
+        copied = cells <= _COPY_CELLS
         self._copies = np.where(copied, cells, 0)
         self._starts = np.cumsum([0, *(cells * np.where(copied, _COPIES, 1))])
 

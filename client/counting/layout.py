@@ -76,22 +76,24 @@ def lay_out(
     numbers: dict[tuple[str | None, int], int] = {}
     columns: list[Column] = []
     cliques = []
-    domains: dict[str, Domain] = {}
+    places: dict[str, dict[str, int]] = {}
     for query in queries:
         if query.level not in levels:
             raise InvalidPlan(f"unknown level {query.level!r}")
-        if query.level not in domains:
-            domains[query.level] = levels[query.level].domain(domain)
-        sizes = domains[query.level].sizes(query.clique)
-        clique = []
-        for attribute, groups in zip(query.clique, sizes, strict=True):
-            grouped = attribute in levels[query.level].groups
-            key = (query.level if grouped else None, domain.index(attribute))
-            if key not in numbers:
-                numbers[key] = len(columns)
-                columns.append(_column(attribute, groups, domain, levels[query.level]))
-            clique.append(numbers[key])
-        cliques.append(tuple(clique))
+        place = places.setdefault(query.level, {})
+        for attribute in query.clique:
+            if attribute not in place:
+                grouping = levels[query.level]
+                grouped = attribute in grouping.groups
+                key = (query.level if grouped else None, domain.index(attribute))
+                if key not in numbers:
+                    numbers[key] = len(columns)
+                    columns.append(_column(attribute, domain, grouping))
+                place[attribute] = numbers[key]
+        clique = tuple([place[attribute] for attribute in query.clique])
+        if len(set(clique)) != len(clique):
+            raise InvalidPlan(f"clique {query.clique} names an attribute twice")
+        cliques.append(clique)
     groups_of = tuple(c.groups for c in columns)
     cover = _cover(groups_of, tuple(cliques), rows=rows, covered=covered)
     tables = tuple(
@@ -103,9 +105,10 @@ def lay_out(
     )
 
 
-def _column(attribute: str, groups: int, domain: Domain, grouping: Grouping) -> Column:
+def _column(attribute: str, domain: Domain, grouping: Grouping) -> Column:
     index = domain.index(attribute)
     codes, lookup = domain.shape[index], None
+    (groups,) = grouping.domain(domain).sizes((attribute,))
     if attribute in grouping.groups:
         lookup = grouping.lookup(attribute, codes).astype(np.uint16)
     return Column(index=index, codes=codes, groups=groups, lookup=lookup)
@@ -124,6 +127,8 @@ def _cover(
 
 def _sum_out(counts: np.ndarray, *, table: JointTable, clique: tuple[int, ...]) -> np.ndarray:
     """Return (cells,) int64 over ``clique``, a copy."""
+    if table.members == clique:
+        return counts.copy()
     cube = counts.reshape(table.shape)
     dropped = tuple(i for i, member in enumerate(table.members) if member not in clique)
     kept = [member for member in table.members if member in clique]

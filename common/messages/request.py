@@ -5,7 +5,7 @@ In shared trust it carries every participant's keys, and its word on the set.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from functools import lru_cache
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -259,10 +259,10 @@ def _one_table_cells(
         cells = tuple(_value_cells(request, plan, c, level) for c, level in request.queries)
     else:
         domains = {name: g.domain(domain) for name, g in request.groupings().items()}
-        cells = tuple(
-            _cells(_level(domains, level), clique, request=request, plan=plan)
-            for clique, level in request.queries
-        )
+        if not all(clique for clique, _ in request.queries):
+            raise InvalidPlan("a marginal needs at least one attribute")
+        count = _counter(request, plan)
+        cells = tuple([count(_level(domains, name), clique) for clique, name in request.queries])
     if sum(cells) > phase.cells:
         raise CapExceeded(
             f"phase {phase.name.value} asks for {_number(sum(cells))} cells; "
@@ -322,22 +322,29 @@ def _level(domains: Mapping[str, Domain], name: str) -> Domain:
     return domains[name]
 
 
-def _cells(domain: Domain, clique: Clique, *, request: Request, plan: Plan) -> int:
-    """Return the cells of one marginal, or of one sum of features, projections or votes."""
-    if not clique:
-        raise InvalidPlan("a marginal needs at least one attribute")
+def _counter(request: Request, plan: Plan) -> Callable[[Domain, Clique], int]:
+    """Return what says the cells of one marginal, or of one sum of features, projections, votes."""
     if request.phase is PhaseName.EMBEDDING and plan.features is not None:
-        return feature_cells(plan.features, clique=clique, domain=domain)
+        features = plan.features
+        return lambda domain, clique: feature_cells(features, clique=clique, domain=domain)
     if request.phase is PhaseName.PROJECTION and plan.projection is not None:
-        scores = request.scores or {}
-        return projection_cells(plan.projection, clique=clique, domain=domain, scores=scores)
+        projection, scores = plan.projection, request.scores or {}
+        return lambda domain, clique: projection_cells(
+            projection, clique=clique, domain=domain, scores=scores
+        )
     if request.phase in OF_PICTURES and plan.central is not None:
-        return central_cells(plan.central, clique=clique, domain=domain, step=request.central)
+        central, step = plan.central, request.central
+        return lambda domain, clique: central_cells(
+            central, clique=clique, domain=domain, step=step
+        )
     if request.phase in OF_VOTES and plan.votes is not None:
         if request.levels or request.edges is not None:
             raise InvalidPlan("votes are by the classes of the label as the schema has them")
-        return vote_cells(plan.votes, clique=clique, domain=domain, candidates=request.candidates)
-    return domain.size(clique)
+        votes, candidates = plan.votes, request.candidates
+        return lambda domain, clique: vote_cells(
+            votes, clique=clique, domain=domain, candidates=candidates
+        )
+    return Domain.size
 
 
 def encode_request(request: Request) -> bytes:

@@ -236,7 +236,8 @@ class Plan(PlanModel):
 
         At least one: no answer is free.
         """
-        return max(sum(self.holds(silo, clique) for clique in cliques), 1)
+        lacking = set((self.lacks or {}).get(silo, ()))
+        return max(sum(lacking.isdisjoint(clique) for clique in cliques), 1)
 
     def holders(self, clique: Clique, *, silos: Sequence[str]) -> tuple[str, ...]:
         """Return those of ``silos`` that hold every column of a clique."""
