@@ -12,10 +12,10 @@ from silosynth.common.report import element, picture
 _WIDE, _HIGH, _EDGE = 460, 320, 56
 
 
-def growth_picture(cpu: Mapping[int, float], *, title: str) -> str:
+def growth_picture(cpu: Mapping[int, float], *, title: str, of: str = "silos") -> str:
     """Return the picture as an SVG file.
 
-    Args: cpu: seconds by the number of silos; each point is labelled with both.
+    Args: cpu: seconds by the number of silos, or what ``of`` says; each point has both.
     """
     across = [math.log10(silos) for silos in cpu]
     linear = [math.log10(max(cpu.values()) * silos / max(cpu)) for silos in cpu]
@@ -38,7 +38,7 @@ def growth_picture(cpu: Mapping[int, float], *, title: str) -> str:
         words = f"{silos:,}: {seconds:.3g} s"
         drawn.append(element("circle", cx=left, cy=top, r=3, fill="#1f6fb2"))
         drawn.append(element("text", words, x=left - 20, y=top - 8, font_size=10))
-    words = "grey: as many times the seconds as silos"
+    words = f"grey: as many times the seconds as {of}"
     drawn.append(element("text", words, x=_EDGE, y=_HIGH - 14, font_size=10, fill="#555"))
     shown = element("g", *drawn, font_family="DejaVu Sans, Arial, sans-serif", fill="#222")
     image = str(picture(shown, width=_WIDE, height=_HIGH, label=title))
