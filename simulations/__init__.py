@@ -6,22 +6,18 @@ otherwise; both read the setting when they are first imported.
 
 import os
 
+import lazy_loader
+
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-from silosynth.server.planning import new_plan
-from silosynth.simulations.demo_insurers import demo_schema, demo_silos
-from silosynth.simulations.run import Engine, simulate
-from silosynth.simulations.run_files import RunResult
-from silosynth.simulations.tables import silo_name, split_table
-
-__all__ = [
-    "Engine",
-    "RunResult",
-    "demo_schema",
-    "demo_silos",
-    "new_plan",
-    "silo_name",
-    "simulate",
-    "split_table",
-]
+# Ray's workers import parts of this one, and most of them little.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "demo_insurers": ["demo_schema", "demo_silos", "new_plan"],
+        "run": ["Engine", "simulate"],
+        "run_files": ["RunResult"],
+        "tables": ["silo_name", "split_table"],
+    },
+)

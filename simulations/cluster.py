@@ -1,95 +1,42 @@
-"""Reproduce a federation on one machine: Flower's simulation engine, with Ray workers as silos."""
+"""Reproduce a federation on one machine: Flower's simulation engine carries the messages.
+
+A node of Flower's speaks for a chunk of silos, whose gateways stay open in processes of Ray's.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import signal
+import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from signal import SIGINT
-from threading import current_thread, main_thread
+from threading import current_thread, get_ident, main_thread
 from types import FrameType
+from typing import Any, TextIO, cast
 
 from flwr.app import Context
-from flwr.app.typing import ConfigRecordValues
 from flwr.serverapp import Grid, ServerApp
 from flwr.simulation import run_simulation
 
-from silosynth.client.gateway import Gateway
-from silosynth.client.relay import make_relay
-from silosynth.client.rpc import AnswersRequests
-from silosynth.common.codec import Codec
 from silosynth.common.errors import RunFailed, SilosynthError
 from silosynth.common.messages import Request
 from silosynth.common.plan import Plan
-from silosynth.common.schema import Schema, load_schema
+from silosynth.common.schema import Schema
 from silosynth.server.coordinator import Agree, Event, State
 from silosynth.server.driver import Generator, Journal, Progress, no_generator
 from silosynth.server.driver.drive import drive
-from silosynth.simulations.flower import find_silos, send_requests, send_steps
-from silosynth.simulations.one_process import HeldLedgers, OneProcess, fits_memory
-from silosynth.simulations.silos import SiloDirectory, open_gateway
+from silosynth.simulations.flower import find_nodes, send_requests, send_steps
+from silosynth.simulations.on_ray import Chunks, hosting, make_node
+from silosynth.simulations.one_process import fits_memory
+from silosynth.simulations.silos import SiloDirectory
 
 _CONNECT_SECONDS = 600.0
-_CHUNK = 64
-
-
-class _WorkerGateway:
-    """Open a silo's gateway for one request, in the worker's process.
-
-    Ray may serve a silo from another worker next time, so no ledger stays open between requests;
-    what all silos read alike does. An answer leaves the worker once its charge is in the ledger's
-    file, and whoever waits for it syncs before it goes on: see :func:`_in_chunks`.
-    """
-
-    def __init__(self, silo: SiloDirectory, *, held: bool) -> None:
-        self._silo, self._held = silo, held
-
-    def answer(self, *, plan: bytes, request: bytes) -> bytes:
-        """Answer one request."""
-        return self._ask(lambda gateway: gateway.answer(plan=plan, request=request))
-
-    def agree(self, *, plan: bytes, step: bytes) -> bytes:
-        """Take one step towards a sum."""
-        return self._ask(lambda gateway: gateway.agree(plan=plan, step=step))
-
-    def _ask(self, call: Callable[[Gateway], bytes]) -> bytes:
-        """Ask the gateway one thing, with its ledger in memory or in its file."""
-        schema = self._silo.schema
-        shared = _shared(schema, schema.stat().st_mtime_ns, self._held)
-        if shared.ledgers is None:
-            with open_gateway(self._silo, shared=shared) as gateway:
-                return call(gateway)
-        with _alone_with(self._silo.ledger):
-            try:
-                with open_gateway(self._silo, shared=shared) as gateway:
-                    answer = call(gateway)
-                    shared.ledgers.settle(sync=False)
-            finally:
-                shared.ledgers.let_go(self._silo.ledger)
-        return answer
-
-
-@lru_cache(maxsize=1)
-def _shared(schema: Path, changed: int, held: bool) -> OneProcess:
-    """Return what the silos of a worker's process share, while the schema's file is the same."""
-    del changed
-    ledgers = HeldLedgers() if held else None
-    return OneProcess(codec=Codec(load_schema(schema)), ledgers=ledgers)
-
-
-@contextmanager
-def _alone_with(ledger: Path) -> Iterator[None]:
-    """Let no other worker have a silo's ledger meanwhile: each would write its own over it."""
-    with ledger.with_suffix(".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+_CHUNK = 200
+_SIGNED_BYTES = 2_000
 
 
 def _in_chunks(events: Iterable[Event], *, held: bool) -> Iterator[Event]:
@@ -120,22 +67,26 @@ def run_cluster(
     tell: Callable[[str], None] = lambda _: None,
     imagine: Generator = no_generator,
 ) -> State:
-    """Drive a plan over Flower messages, each silo a SuperNode on Ray.
+    """Drive a plan over Flower messages, each chunk of silos a SuperNode, their gateways on Ray.
 
-    Args: workers: Ray worker processes; as many as cores, and at most one a silo, by default.
+    Args: workers: processes that have silos' gateways; as many as cores, and at most one a silo,
+        by default.
     Raises what :func:`drive` raises; RunFailed when the engine itself gives up.
     """
     ended: list[State | SilosynthError] = []
     held = fits_memory(plan)
-    stopped = threading.Event()
+    stopped, ours = threading.Event(), set[int]()
+    count = min(workers or os.cpu_count() or 1, len(silos))
+    chunks = Chunks.of(plan.silos, hosts=count, silo_bytes=_silo_bytes(plan))
     server_app = ServerApp()
 
     @server_app.main()
     def main(grid: Grid, _context: Context) -> None:
+        ours.add(get_ident())
         try:
-            nodes = find_silos(
+            nodes = find_nodes(
                 grid,
-                silos=plan.silos,
+                chunks=chunks,
                 timeout_seconds=_CONNECT_SECONDS,
                 stopping=stopped.is_set,
             )
@@ -164,44 +115,30 @@ def run_cluster(
         except SilosynthError as err:
             ended.append(err)
 
-    paths = [silo.path.resolve() for silo in silos]
-    relay = make_relay(
-        name_silo=lambda context: _silo_of(context, paths).name,
-        reach_gateway=lambda context: _reach(context, paths, held=held),
-    )
-    with _quiet_engine(), _interruptible(stopped):
+    directory = silos[0].path.resolve().parent
+    with (
+        _quiet_engine(ours=ours),
+        _interruptible(stopped),
+        hosting(directory, workers=count, held=held),
+    ):
         run_simulation(
             server_app=server_app,
-            client_app=relay,
-            num_supernodes=len(silos),
-            backend_config=_backend(min(workers or os.cpu_count() or 1, len(silos))),
+            client_app=make_node(),
+            num_supernodes=chunks.count,
+            backend_config={
+                "client_resources": {"num_cpus": count // chunks.at_once, "num_gpus": 0.0}
+            },
         )
     return _result(ended)
 
 
-def _backend(workers: int) -> dict[str, dict[str, ConfigRecordValues]]:
-    """Return Ray's settings: no dashboard, no output of workers, no usage statistics."""
-    return {
-        "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
-        "init_args": {
-            # A cluster that runs on this machine already is somebody else's.
-            "address": "local",
-            "num_cpus": workers,
-            "include_dashboard": False,
-            "log_to_driver": False,
-            "logging_level": "critical",
-        },
-    }
+def _silo_bytes(plan: Plan) -> int:
+    """Return about how many bytes the largest request or answer of a silo has.
 
-
-def _silo_of(context: Context, paths: Sequence[Path]) -> SiloDirectory:
-    """Return the silo that a simulated SuperNode stands for."""
-    return SiloDirectory(path=paths[int(context.node_config["partition-id"])])
-
-
-def _reach(context: Context, paths: Sequence[Path], *, held: bool) -> AnswersRequests:
-    """Return the gateway of a simulated SuperNode."""
-    return _WorkerGateway(_silo_of(context, paths), held=held)
+    A request of a sum holds what every silo signed.
+    """
+    cells = 8 * max(phase.cells for phase in plan.phases)
+    return cells + (_SIGNED_BYTES * len(plan.silos) if plan.masked else 0)
 
 
 def _result(ended: Sequence[State | SilosynthError]) -> State:
@@ -257,15 +194,32 @@ def _cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}".removesuffix(": ")
 
 
+class _Results:
+    """Standard output, where results go: of what runs here only ``ours`` may write there.
+
+    Ray says on it which processes died, whatever it was told.
+    """
+
+    def __init__(self, whole: TextIO, ours: Container[int]) -> None:
+        self._whole, self._ours = whole, ours
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole if get_ident() in self._ours else sys.stderr, name)
+
+
 @contextmanager
-def _quiet_engine() -> Iterator[None]:
-    """Keep Flower's and Ray's own log lines off the screen while the engine runs."""
+def _quiet_engine(*, ours: Container[int]) -> Iterator[None]:
+    """Keep Flower's and Ray's own log lines off the screen while the engine runs.
+
+    Args: ours: the threads, by their identifiers, that may write to standard output.
+    """
     loggers = [logging.getLogger(name) for name in ("flwr", "ray")]
     levels = [logger.level for logger in loggers]
+    results = cast(TextIO, _Results(sys.stdout, ours))
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(results):
             warnings.simplefilter("ignore", category=FutureWarning)
             yield
     finally:

@@ -1,33 +1,39 @@
 """The coordinator's Flower edge in simulations: requests become messages, replies become events.
 
-A federation's is :mod:`silosynth.server.federation.channel`, where everything is signed.
+A message goes to the node of a chunk of silos, with a request for each. A federation's edge is
+:mod:`silosynth.server.federation.channel`, where everything is signed.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.app.typing import ConfigRecordValues
 from flwr.serverapp import Grid, ServerApp
 
 from silosynth.common.errors import DeadlineExceeded, RunFailed
-from silosynth.common.messages import (
-    AGREE,
-    IDENTIFY,
-    MEASURE,
-    RECORD,
-    Request,
-    encode_request,
-    encode_sum_statement,
-)
+from silosynth.common.messages import Request, encode_request, encode_sum_statement
 from silosynth.common.plan import Plan, encode_plan
 from silosynth.server.coordinator import Absent, Agree, Answered, Event, Mute, Stated
+from silosynth.simulations.on_ray import (
+    AGREE,
+    ANSWER,
+    IDENTIFY,
+    RECORD,
+    Chunks,
+    Fields,
+    pack,
+    unpack_answers,
+)
 
+T = TypeVar("T")
 _POLL_SECONDS = 0.02
-_IN_FLIGHT = 64
+_IN_FLIGHT = 8
 """Messages at a time: Flower's engine walks all that are in flight for each of its nodes."""
 _QUIET_SECONDS = 20.0
 """After which more are sent beside those that nobody answers."""
@@ -45,38 +51,46 @@ def main(_grid: Grid, _context: Context) -> None:
     )
 
 
-def find_silos(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nodes:
+    """What speaks for silos: the node of each of their chunks."""
+
+    chunks: Chunks
+    nodes: Mapping[int, int]
+
+
+def find_nodes(
     grid: Grid,
     *,
-    silos: Sequence[str],
+    chunks: Chunks,
     timeout_seconds: float,
     stopping: Callable[[], bool] = lambda: False,
-) -> dict[str, int]:
-    """Return the node id of every silo of the roster.
+) -> Nodes:
+    """Return the node of every chunk.
 
-    Nodes that are connected but not in the roster get no plan. Raises DeadlineExceeded naming the
-    silos that did not show up.
+    Nodes of other numbers get no plan. Raises DeadlineExceeded where some do not show up, naming
+    their silos.
     """
     deadline = time.monotonic() + timeout_seconds
-    found: dict[str, int] = {}
+    found: dict[int, int] = {}
     asked: set[int] = set()
-    while set(silos) - set(found):
+    while len(found) < chunks.count:
         new = [node for node in grid.get_node_ids() if node not in asked]
         asked.update(new)
-        messages = [_message(node, IDENTIFY, {"version": 1}) for node in new]
+        messages = [_message(node, IDENTIFY, {}) for node in new]
         for reply in _exchange(grid, messages, deadline=deadline, stopping=stopping):
-            name = _field(reply, "silo")
-            if isinstance(name, str) and name in silos:
-                found[name] = reply.metadata.src_node_id
+            number = _fields(reply).get("chunk")
+            if isinstance(number, int) and 0 <= number < chunks.count:
+                found[number] = reply.metadata.src_node_id
         if time.monotonic() > deadline:
-            missing = sorted(set(silos) - set(found))
+            missing = sorted(s for s, number in chunks.of_silo().items() if number not in found)
             raise DeadlineExceeded(
                 f"{len(missing)} silos did not connect: {', '.join(missing[:5])}",
                 hint="start them and resume the run",
             )
         if not new:
             time.sleep(_POLL_SECONDS)
-    return found
+    return Nodes(chunks=chunks, nodes=found)
 
 
 def send_requests(
@@ -84,31 +98,24 @@ def send_requests(
     requests: Sequence[Request],
     *,
     plan: Plan,
-    nodes: Mapping[str, int],
+    nodes: Nodes,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
     """Send each request to its silo's node and yield one event for each silo, as they answer.
 
-    A silo whose node stays silent until the plan's deadline, or whose relay failed, is absent.
+    A silo that its node does not speak for until the plan's deadline is absent.
     Raises RunFailed soon after ``stopping`` says so.
     """
-    sealed = encode_plan(plan)
-    silos = {nodes[r.silo]: r.silo for r in requests}
-    messages = (
-        _message(nodes[r.silo], MEASURE, {"plan": sealed, "request": encode_request(r)})
-        for r in requests
-    )
+    phase = requests[0].phase
+    asked = {r.silo: r for r in requests}
     answered = set()
-    deadline = time.monotonic() + plan.deadline_seconds
-    for reply in _exchange(grid, messages, deadline=deadline, stopping=stopping):
-        silo = silos.get(reply.metadata.src_node_id)
-        data = _field(reply, "release")
-        if silo is not None and isinstance(data, bytes):
-            answered.add(silo)
-            yield Answered(phase=requests[0].phase, silo=silo, data=data)
-    for request in requests:
-        if request.silo not in answered:
-            yield Absent(phase=request.phase, silo=request.silo)
+    for silo, data in _ask(
+        grid, asked, encode_request, kind=ANSWER, plan=plan, nodes=nodes, stopping=stopping
+    ):
+        answered.add(silo)
+        yield Answered(phase=phase, silo=silo, data=data)
+    for silo in [s for s in asked if s not in answered]:
+        yield Absent(phase=phase, silo=silo)
 
 
 def send_steps(
@@ -116,28 +123,53 @@ def send_steps(
     steps: Sequence[Agree],
     *,
     plan: Plan,
-    nodes: Mapping[str, int],
+    nodes: Nodes,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
     """Ask silos for their keys or votes; yield one event for each silo, as they answer."""
-    sealed = encode_plan(plan)
-    silos = {nodes[a.silo]: a.silo for a in steps}
-    asked, session = steps[0].asked, steps[0].step.session
+    question, session = steps[0].asked, steps[0].step.session
     texts = {step: encode_sum_statement(step) for step in {a.step for a in steps}}
-    messages = (
-        _message(nodes[a.silo], AGREE, {"plan": sealed, "step": texts[a.step]}) for a in steps
-    )
+    asked = {a.silo: a.step for a in steps}
     heard = set()
-    deadline = time.monotonic() + plan.deadline_seconds
+    for silo, data in _ask(
+        grid, asked, texts.__getitem__, kind=AGREE, plan=plan, nodes=nodes, stopping=stopping
+    ):
+        heard.add(silo)
+        yield Stated(asked=question, session=session, silo=silo, data=data)
+    for silo in [s for s in asked if s not in heard]:
+        yield Mute(asked=question, session=session, silo=silo)
+
+
+def _ask(
+    grid: Grid,
+    asked: Mapping[str, T],
+    write: Callable[[T], bytes],
+    *,
+    kind: str,
+    plan: Plan,
+    nodes: Nodes,
+    stopping: Callable[[], bool],
+) -> Iterator[tuple[str, bytes]]:
+    """Ask silos by their chunks' nodes; yield what each said, once, of silos that were asked.
+
+    Each message is made when it is sent: a thousand requests of a sum hold 1.6 GB.
+    """
+    sealed, deadline = encode_plan(plan), time.monotonic() + plan.deadline_seconds
+    chunk_of, homes = nodes.chunks.of_silo(), nodes.chunks.homes()
+    parts: dict[int, list[str]] = {}
+    for silo in asked:
+        parts.setdefault(nodes.nodes[chunk_of[silo]], []).append(silo)
+    messages = (
+        _message(node, kind, pack({s: write(asked[s]) for s in part}, plan=sealed, homes=homes))
+        for node, part in parts.items()
+    )
+    waited = {node: set(part) for node, part in parts.items()}
     for reply in _exchange(grid, messages, deadline=deadline, stopping=stopping):
-        silo = silos.get(reply.metadata.src_node_id)
-        data = _field(reply, "statement")
-        if silo is not None and isinstance(data, bytes):
-            heard.add(silo)
-            yield Stated(asked=asked, session=session, silo=silo, data=data)
-    for step in steps:
-        if step.silo not in heard:
-            yield Mute(asked=asked, session=session, silo=step.silo)
+        of_node = waited.get(reply.metadata.src_node_id, set())
+        for silo, data in unpack_answers(_fields(reply)).items():
+            if silo in of_node:
+                of_node.remove(silo)
+                yield silo, data
 
 
 def _exchange(
@@ -147,10 +179,7 @@ def _exchange(
     deadline: float,
     stopping: Callable[[], bool],
 ) -> Iterator[Message]:
-    """Send messages, some at a time, and yield replies until all have come or time is up.
-
-    Each is made when it is sent: a thousand requests of a sum hold 1.6 GB.
-    """
+    """Send messages, some at a time, and yield replies until all have come or time is up."""
     unsent = iter(messages)
     waiting: set[str] = set()
     moved = time.monotonic()
@@ -173,14 +202,12 @@ def _exchange(
             time.sleep(_POLL_SECONDS)
 
 
-def _field(reply: Message, name: str) -> ConfigRecordValues | None:
-    """Return a field of a reply; None when the node failed or answered something else."""
-    if reply.has_error():
-        return None
-    return reply.content.config_records.get(RECORD, ConfigRecord()).get(name)
+def _fields(reply: Message) -> Mapping[str, ConfigRecordValues]:
+    """Return the fields of a reply; none where the node failed or answered something else."""
+    return {} if reply.has_error() else reply.content.config_records.get(RECORD, ConfigRecord())
 
 
-def _message(node: int, kind: str, fields: dict[str, ConfigRecordValues]) -> Message:
+def _message(node: int, kind: str, fields: Fields) -> Message:
     """Make one message to one node."""
     return Message(
         content=RecordDict({RECORD: ConfigRecord(fields)}),

@@ -81,7 +81,7 @@ def find_silos(folder: Path) -> dict[str, Path]:
             f"{folder} holds no table", hint=f"put files that end in {', '.join(ENDINGS)} there"
         )
     for other in files:
-        if other not in tables and not other.name.endswith(_MAP):
+        if not other.name.lower().endswith(ENDINGS) and not other.name.endswith(_MAP):
             say(f"{other} is left out: it is no table by its ending")
     found: dict[str, Path] = {}
     for file in tables:
@@ -222,7 +222,8 @@ def split_table(table: pa.Table, *, by: str) -> dict[str, pa.Table]:
 def match_roster(tables: Mapping[str, pa.Table], *, roster: tuple[str, ...]) -> None:
     """Raise InvalidTable unless there is exactly one table for each silo of the roster."""
     missing = [s for s in roster if s not in tables]
-    extra = [s for s in tables if s not in roster]
+    named = frozenset(roster)
+    extra = [s for s in tables if s not in named]
     if missing:
         raise InvalidTable(
             f"the plan names {len(missing)} silos that have no table, {missing[0]!r} first",

@@ -151,6 +151,10 @@ ROOMS: dict[str, str] = {
     "simulations/one_process": "client/ledger common/audit common/codec common/plan",
     "simulations/world": "common/plan common/schema",
     "simulations/digits": "common/plan common/sampler common/schema server/planning",
+    "simulations/silos": "simulations/one_process client/gateway client/learning client/ledger "
+    "client/maps client/noise client/policy client/source client/sums common/audit common/codec "
+    "common/generator common/plan common/schema",
+    "simulations/on_ray": "simulations/silos",
     "simulations/several": "simulations/one_process client/families client/gateway client/ledger "
     "client/noise client/policy client/source client/sums common/audit common/certificate "
     "common/forest common/likeness common/messages common/plan common/report "
@@ -182,6 +186,7 @@ EDGES = {
         "server/federation/channel.py",
         "server/federation/grid.py",
         "simulations/cluster.py",
+        "simulations/on_ray/node.py",
     },
     "httpx": {
         "client/relay/relay.py",
@@ -193,7 +198,8 @@ EDGES = {
     },
     "ray": {
         "client/source/on_ray.py",
-        "simulations/cluster.py",
+        "simulations/on_ray/hosts.py",
+        "simulations/on_ray/node.py",
         "simulations/real_time/on_ray.py",
         "simulations/sweep/on_ray.py",
     },

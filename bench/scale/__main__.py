@@ -1,21 +1,27 @@
 """How a simulation grows with its silos: seconds, seconds of CPU and memory, from the command.
 
     make bench-scale
-    python -m bench scale local week flower processes     some of its parts
+    python -m bench scale local week ray processes        some of its parts
     python -m bench scale week --sizes 10,100,1000,10000
 
 makes tables of 200 rows and 8 attributes and runs ``silosynth simulate``: ``local`` MST and AIM
 with own noise, and MST with shared noise, in one process, ``week`` MST through a week of virtual
-time, ``flower`` MST on Ray with Flower's messages, and ``processes`` MST and AIM over a SuperLink,
-SuperNodes, relays and gateways as processes, whose lines take no time. Growth is how many times as
-much CPU the added silos took as those before them would; it is drawn beside the figures. CPU is of
-processes that were waited for: of Ray's workers it is not.
+time, ``ray`` MST on Ray with Flower's messages beside Flower alone (:mod:`bench.scale.bare`), and
+``processes`` MST and AIM over a SuperLink, SuperNodes, relays and gateways as processes, whose
+lines take no time. Growth is how many times as much CPU the added silos took as those before them
+would; it is drawn beside the figures. CPU is of processes that were waited for: of Ray's workers it
+is not.
+
+Flower alone is run twice after each of our runs: with as many nodes and messages as ours, whose
+silos are in chunks, and with a node and a message for each silo, as a simulation by Flower has it.
+Seconds are the least of RUNS each, taken in turns; the other end of their range is the spread.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import sys
 import tempfile
@@ -29,14 +35,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.scale.bare import by_nodes, traffic
 from bench.scale.growth import growth_picture
 from bench.support.process_tree import watch
 from bench.support.results import Figure, is_quick, publish, results_of
 from silosynth.common.plan import Plan, dump_plan, load_plan
 from silosynth.common.schema import Schema, dump_schema, parse_schema
 from silosynth.server.planning import new_plan
+from silosynth.simulations.on_ray import Chunks
 
 ROWS, ATTRIBUTES = 200, 8
+RUNS = 1 if is_quick() else 3
 SIZES = (10, 30, 100) if is_quick() else (10, 100, 1000)
 GATED = MOST_SHARED = 1000
 PLANS: dict[str, dict[str, Any]] = {
@@ -64,7 +73,7 @@ Measured = Generator[Figure, None, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Took:
-    """What one command took; ``cpu`` is of it and of what it started."""
+    """What one command took, with what it started; memory that they share counts once."""
 
     seconds: float
     cpu: float
@@ -119,9 +128,14 @@ def run(folder: Path, method: str, *more: str, keep: Path | None = None) -> Took
     with tempfile.TemporaryDirectory(dir=folder) as out:
         words = [command, "simulate", folder / f"{method}.yaml", "--schema", folder / "schema.yaml"]
         words += ["--silos", folder / "tables", "--out", keep or Path(out) / "run", *more]
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        watched = watch([str(word) for word in words])
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return _took([str(word) for word in words])
+
+
+def _took(command: Sequence[str]) -> Took:
+    """Run any command to its end; raise RuntimeError where it fails."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    watched = watch(command, shared=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if watched.returncode:
         raise RuntimeError(watched.error)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -148,12 +162,38 @@ def week(folder: Path, silos: int) -> Measured:
     return took.cpu
 
 
-def flower(folder: Path, silos: int) -> Measured:
-    """Run MST on Ray, with Flower's messages."""
-    took = run(folder, "mst", "--engine", "flower")
-    seconds = 60 if silos == GATED else None
-    yield from _of(f"{silos} silos, MST, Flower on Ray", took, seconds=seconds)
-    return took.cpu
+def ray(folder: Path, silos: int) -> Measured:
+    """Run MST on Ray with Flower's messages, and Flower alone with as many bytes, in turns."""
+    gated, name = silos == GATED, f"{silos} silos, MST, Flower on Ray"
+    ours, bare, apart = [], [], []
+    for number in range(RUNS):
+        kept = folder / f"ray-{number}"
+        ours.append(run(folder, "mst", "--engine", "flower", keep=kept))
+        plan, rounds = traffic(kept)
+        nodes = Chunks.of(list(rounds[0]), hosts=os.cpu_count() or 1, silo_bytes=0).count
+        bare.append(_flower_alone(folder, by_nodes(plan, rounds, nodes=nodes)))
+        if number == 0:
+            apart.append(_flower_alone(folder, by_nodes(plan, rounds, nodes=silos)))
+    best = min(ours, key=lambda took: took.seconds)
+    yield from _of(name, best, seconds=60 if gated else None)
+    for what, peers in (("as many messages", bare), ("a message a silo", apart)):
+        peer = min(took.seconds for took in peers)
+        yield Figure(
+            figure=f"{name}, over Flower alone with {what}",
+            value=best.seconds / peer,
+            spread=(max(took.seconds for took in ours) - best.seconds) / peer / 2,
+            peer=peer,
+            unit="times",
+            at_most=1.5 if gated else None,
+        )
+    return best.cpu
+
+
+def _flower_alone(folder: Path, rounds: list[list[tuple[int, int]]]) -> Took:
+    """Send as many bytes with Flower alone."""
+    path = folder / "traffic.json"
+    path.write_text(json.dumps(rounds))
+    return _took([sys.executable, "-m", "bench.scale.bare", str(path)])
 
 
 def processes(folder: Path, silos: int) -> Measured:
@@ -183,12 +223,13 @@ def processes(folder: Path, silos: int) -> Measured:
     return took.cpu
 
 
-PARTS = {"local": local, "week": week, "flower": flower, "processes": processes}
+PARTS = {"local": local, "week": week, "ray": ray, "processes": processes}
 OF_THEIR_OWN = {
-    "flower": (10, 30) if is_quick() else (100, 1000),
+    "week": SIZES if is_quick() else (*SIZES, 10_000),
+    "ray": (10, 30) if is_quick() else (100, 1000),
     "processes": (3,) if is_quick() else (3, 30),
 }
-"""Sizes of the parts that are not asked to grow."""
+"""Sizes of the parts that have others than SIZES."""
 
 
 def figures(part: str, sizes: Sequence[int], *, directory: Path) -> Iterator[Figure]:

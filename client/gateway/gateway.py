@@ -234,7 +234,8 @@ class Gateway:
         again. Not accepted: a result of another coordinator, of a plan that was not approved
         here, with another certificate than the plan gives, or without this silo's receipts.
         """
-        plan_digest, sampler_digest = UNKNOWN, digest_sampler(bundle)
+        plan_digest = UNKNOWN
+        sampler_digest = self._door.once(("bundle", bundle), lambda: digest_sampler(bundle))
         accepted, message = True, None
         try:
             self._reached("received")

@@ -122,7 +122,9 @@ def verify_plan(door: Doorkeeper, data: bytes, *, ended: bool = False) -> Verifi
     Args: ended: nothing will be answered under it: a roster that was gone by before is enough.
     """
     check_size(len(data), MAX_PLAN_BYTES)
-    opened = _open(door, data, purpose=Purpose.PLAN)
+    trusted = None if door.identity is None else tuple(sorted(door.identity.coordinators))
+    key = "plan opened", data, trusted  # ten thousand silos open a plan that names them all
+    opened = door.once(key, lambda: _open(door, data, purpose=Purpose.PLAN))
     body = opened.body if opened else data
     plan, digest = door.once(("plan", body), lambda: _read_plan(body))
     dataset = permit_plan(door, plan, ended=ended)
@@ -184,7 +186,7 @@ def permit_plan(door: Doorkeeper, plan: Plan, *, ended: bool = False) -> AnyData
 def _check_rosters(door: Doorkeeper, plan: Plan, *, ended: bool) -> None:
     """Raise PlanRefused unless every key of a plan is in the roster of now, or was in one."""
     rosters = door.rosters(plan.project)
-    if ended and any(plan.roster and plan.roster.items() <= r.items() for r in rosters):
+    if ended and any(plan.roster and _holds(r, plan.roster) for r in rosters):
         return
     check_roster(rosters[-1] if rosters else None, plan, silo=door.silo)
     if door.identity is not None and plan.roster.get(door.silo) != door.identity.key.public:
@@ -192,6 +194,11 @@ def _check_rosters(door: Doorkeeper, plan: Plan, *, ended: bool) -> None:
             f"plan {plan.id} names another key of silo {door.silo!r} than the one it runs with",
             hint="have the roster changed with 'silosynth roster replace', and plan anew",
         )
+
+
+def _holds(roster: Mapping[str, PublicKey], named: Mapping[str, PublicKey]) -> bool:
+    """Say whether a roster has every key that is named; most often it is the same."""
+    return roster == named or named.items() <= roster.items()
 
 
 def _permit_training(dataset: Dataset, plan: Plan) -> None:

@@ -1,4 +1,3 @@
-from .messages import make_relay
 from .process import main
 
-__all__ = ["main", "make_relay"]
+__all__ = ["main"]

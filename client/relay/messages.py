@@ -28,31 +28,6 @@ Fields: TypeAlias = dict[str, ConfigRecordValues]
 Handler: TypeAlias = Callable[[Message, Context], Message]
 
 
-def make_relay(
-    *, name_silo: Callable[[Context], str], reach_gateway: Callable[[Context], AnswersRequests]
-) -> ClientApp:
-    """Make the ClientApp of a simulated silo, where nothing is signed.
-
-    Args: name_silo: the silo's name from the SuperNode's context.
-        reach_gateway: the gateway behind it; it lives in the worker's process.
-    """
-    app = ClientApp()
-
-    @app.query(IDENTIFY)
-    def identify(message: Message, context: Context) -> Message:
-        return _reply(message, {"silo": name_silo(context)})
-
-    @app.query(MEASURE)
-    def measure(message: Message, context: Context) -> Message:
-        return _reply(message, _measure(reach_gateway(context), message))
-
-    @app.query(AGREE)
-    def agree(message: Message, context: Context) -> Message:
-        return _reply(message, _agree(reach_gateway(context), message))
-
-    return app
-
-
 def make_sealed_relay(
     reach_gateway: Callable[[Context], SpeaksForSilo],
     *,

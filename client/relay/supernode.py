@@ -2,7 +2,8 @@
 
 By itself a SuperNode waits without end for an answer that trickles, goes on without a heartbeat
 when that met an error, and stays as a process that does nothing when its loop met one. A relay
-cannot see any of this, but it sees a process end, and starts another.
+cannot see any of this, but it sees a process end, and starts another. It also looks for messages
+more often while there are some: by itself it waits for 3 s after each look that found none.
 Source: Flower 1.41 and 1.42, ``flwr.supernode``.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,6 +29,11 @@ from silosynth.common.flower.supernode import FleetHttpClient
 BYTES_PER_SECOND = 250_000
 """A call that carries data has a second more for every so many bytes."""
 _RETRY_SECONDS = 1.0
+_LOOK_SECONDS = 0.4
+_FLOWERS_SECONDS = 3.0
+"""How long a SuperNode waits between two looks for messages by itself."""
+_PATIENCE = 0.25
+"""Of the time since the last message: how long the next look waits."""
 
 
 def main(seconds: float, *, stuck: int, heard: str | None = None) -> NoReturn:
@@ -41,6 +48,8 @@ def main(seconds: float, *, stuck: int, heard: str | None = None) -> NoReturn:
     path = Path(heard) if heard else None
     limited = _limited(FleetHttpClient._unary_unary, seconds=seconds, end=end, heard=path)
     FleetHttpClient._unary_unary = limited  # type: ignore[method-assign]  # Flower has no seam here
+    pull = _attentive(FleetHttpClient.PullMessages)
+    FleetHttpClient.PullMessages = pull  # type: ignore[method-assign]  # nor one here
     code = stuck
     try:
         flower_supernode()
@@ -70,6 +79,34 @@ def _limited(
             timer.cancel()
 
     return limited
+
+
+def _attentive(
+    pull: Callable[..., Any],
+    *,
+    now: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Callable[..., Any]:
+    """Return a look for messages that looks again soon while a run asks one question after another.
+
+    Flower would sleep for 3 s after each look that found none. One that found none here is done
+    again, each time after a quarter of the time since the last message, or since the beginning,
+    until that is as long as Flower's own wait: 3 s are waited by whoever is not asked for 12 s.
+    """
+    heard = now()
+
+    @functools.wraps(pull)
+    def pulled(*args: Any, **named: Any) -> Any:
+        nonlocal heard
+        while not (answer := pull(*args, **named)).messages_list:
+            wait = max(_LOOK_SECONDS, _PATIENCE * (now() - heard))
+            if wait >= _FLOWERS_SECONDS:
+                return answer
+            sleep(wait)
+        heard = now()
+        return answer
+
+    return pulled
 
 
 def _retries() -> RetryInvoker:

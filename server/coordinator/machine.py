@@ -269,7 +269,8 @@ def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
 def _take_round(state: State, phase: PhaseName, *, learning: Learning) -> tuple[State, Commands]:
     """Step by what a round's silos released, and ask the next one unless it was the last."""
     released = state.releases[phase]
-    taking = {s: r for s, r in released.items() if s in state.silos or state.agreement is not None}
+    there = released.keys() if state.agreement is not None else frozenset(state.silos)
+    taking = {s: r for s, r in released.items() if s in there}
     try:
         learning = take_round(learning, taking, plan=state.plan)
     except RunFailed as err:

@@ -300,17 +300,19 @@ class State(OfTables):
         apart = phase is not _COUNTS and _COUNTS in self.asked
         others = self._own_sum(_COUNTS, silos=silos) if apart else ()
         taking = self.releases[_COUNTS if apart else phase]
-        over = tuple(s for s in taking if silos is None or s in silos)
+        wanted = taking.keys() if silos is None else frozenset(silos)
+        over = tuple(s for s in taking if s in wanted)
         return to_all_rows(sums, others=others, plan=self.plan, silos=over)
 
     def _own_sum(
         self, phase: PhaseName, *, silos: tuple[str, ...] | None
     ) -> tuple[Measurement, ...]:
         """Return the sums of a phase over those of ``silos`` that hold each, or over all."""
-        question = self.asked[phase]
+        question, released = self.asked[phase], self.releases[phase]
         add = sum_masked if self.plan.masked else sum_releases
+        wanted = released.keys() if silos is None else frozenset(silos)
         return add(
-            [r for silo, r in self.releases[phase].items() if silos is None or silo in silos],
+            [r for silo, r in released.items() if silo in wanted],
             queries=question.queries,
             levels=question.groupings,
             plan=self.plan,

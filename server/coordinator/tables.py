@@ -85,7 +85,8 @@ def _summed(state: State, phase: PhaseName) -> tuple[list[np.ndarray], int]:
         releases: list[Release] = list(released.values())
         sums = add_masked(releases)
     else:
-        releases = [r for silo, r in released.items() if silo in state.silos]
+        there = frozenset(state.silos)
+        releases = [r for silo, r in released.items() if silo in there]
         sums = [
             np.sum(parts, axis=0) for parts in zip(*(r.marginals for r in releases), strict=True)
         ]

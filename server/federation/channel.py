@@ -51,6 +51,7 @@ from silosynth.server.coordinator import (
     Undecided,
 )
 from silosynth.server.driver import Reached
+from silosynth.server.federation.grid import TOGETHER
 from silosynth.server.federation.letters import (
     Addressees,
     Calls,
@@ -67,6 +68,7 @@ from silosynth.server.federation.standing import Standing, Waiting, Watch, print
 from silosynth.server.federation.superlink_calls import Pace
 
 ABSENT, ASKED = Standing.ABSENT, Standing.ASKED
+_TOGETHER_BYTES = 4 << 20
 
 
 class Channel:
@@ -256,7 +258,8 @@ class Channel:
             if node in known or now < due.get(node, 0.0):
                 continue
             challenge = make_challenge()
-            message = self._push(node, IDENTIFY, {"challenge": challenge})
+            fields: Fields = {"challenge": challenge}
+            (message,) = self._calls.push([_message(node, IDENTIFY, fields)], size=size_of(fields))
             if not message:
                 due[node] = time.monotonic() + self._pace.failed_seconds
                 return
@@ -269,23 +272,39 @@ class Channel:
         A node that is away gets nothing: it would find a pile. A letter that cannot be pushed is
         tried again soon, after the others, and what came meanwhile is looked at before.
         """
-        sent = False
-        for silo, letter in sorted(waiting.items(), key=lambda item: item[1].due):
-            node, now = self._nodes.get(silo), time.monotonic()
-            if node is None or now < letter.due or self._is_away(node):
-                continue
-            message = self._push(node, letter.kind, letter.write())
+        before = len(self._post.letters)
+        due = sorted(waiting.items(), key=lambda item: item[1].due)
+        left = [(s, letter) for s, letter in due if self._is_due(s, letter)]
+        while left and self._send_some(waiting, left):
+            pass
+        if len(self._post.letters) > before:
+            self._reached("after-send")
+
+    def _is_due(self, silo: str, letter: Letter) -> bool:
+        """Say whether a letter is to be sent now."""
+        node = self._nodes.get(silo)
+        return node is not None and letter.due <= time.monotonic() and not self._is_away(node)
+
+    def _send_some(self, waiting: dict[str, Letter], left: list[tuple[str, Letter]]) -> bool:
+        """Send the first letters of those left, as many as go together; say whether all went."""
+        now, messages, size = time.monotonic(), dict[str, Message](), 0
+        while left and len(messages) < TOGETHER and size < _TOGETHER_BYTES:
+            silo, letter = left.pop(0)
+            fields = letter.write()
+            messages[silo] = _message(self._nodes[silo], letter.kind, fields)
+            size += size_of(fields)
+        ids = self._calls.push(list(messages.values()), size=size)
+        for silo, message in zip(messages, ids, strict=True):
+            letter = waiting[silo]
             if not message:
                 due = time.monotonic() + self._pace.failed_seconds
                 waiting[silo] = replace(letter, due=due)
-                break
+                continue
             self._post.letters[message] = silo
             waiting[silo] = self._later(letter, now=now)
-            sent = True
             if letter.due and not letter.pending:
                 log("sent-again", silo=silo, kind=letter.kind)
-        if sent:
-            self._reached("after-send")
+        return all(ids)
 
     def _is_away(self, node: int) -> bool:
         """Tell whether a node was not connected when they were last looked at."""
@@ -300,12 +319,6 @@ class Channel:
             wait_seconds=min(2 * letter.wait_seconds, most),
             pending=False,
         )
-
-    def _push(self, node: int, kind: str, fields: Fields) -> str:
-        """Give one message to Flower; return its id, or nothing when it was not taken."""
-        content = RecordDict({RECORD: ConfigRecord(fields)})
-        message = Message(content=content, dst_node_id=node, message_type=f"query.{kind}")
-        return self._calls.push(message, size=size_of(fields))
 
     def _pull(self, waiting: dict[str, Letter], *, field: str) -> Iterator[tuple[str, bytes]]:
         """Take replies; yield what silos answered, once each."""
@@ -373,3 +386,9 @@ class Channel:
         except SilosynthError:
             return None
         return verdict if verdict.answer is Answer.PENDING else None
+
+
+def _message(node: int, kind: str, fields: Fields) -> Message:
+    """Make one message to one node."""
+    content = RecordDict({RECORD: ConfigRecord(fields)})
+    return Message(content=content, dst_node_id=node, message_type=f"query.{kind}")

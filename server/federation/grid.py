@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 from flwr.app import Error, Message, Metadata
@@ -39,6 +40,8 @@ from silosynth.common.telemetry import log
 from silosynth.server.federation.superlink_calls import SuperLinkFault, converted
 
 PUSH_TRIES = 3
+TOGETHER = 8
+"""Calls at a time: a SuperLink answers several while one waits for its line."""
 COMING_SECONDS = 180.0
 """A SuperLink forgets what it waits for after this time; so do we."""
 _RETRY_SECONDS = 0.5
@@ -74,26 +77,42 @@ class SuperLinkGrid:
             return [int(n.node_id) for n in self._client.GetNodes(GetNodesRequest()).nodes]
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        """Push messages, each whole; return their ids, empty for one that was not taken."""
-        return [self._push(message) for message in messages]
+        """Push messages, each whole, some at a time; return their ids, empty for one not taken.
+
+        Raises SuperLinkFault where none was taken.
+        """
+        with ThreadPoolExecutor(TOGETHER) as pool:
+            pushed = [pool.submit(self._push, message) for message in messages]
+        ids, fault = [], None
+        for push in pushed:
+            try:
+                ids.append(push.result())
+            except SuperLinkFault as err:
+                ids.append("")
+                fault = err
+        if fault is not None and not any(ids):
+            raise fault
+        return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterator[Message]:
         """Yield the replies to these messages that are whole, and an error for one that is lost.
 
         What is not whole yet is looked for again by the next call. A reply whose parts cannot be
-        had now keeps no other one back.
+        had now keeps no other one back. Some are fetched at a time: each is several calls.
         """
         self._pull_heads([i for i in message_ids if i not in self._headed])
         fault: SuperLinkFault | None = None
-        for message_id in list(self._coming):
-            try:
-                message = self._look(message_id)
-            except SuperLinkFault as err:
-                fault = err
-                continue
-            if message is not None:
-                yield message
-                self._confirm(message_id)
+        with ThreadPoolExecutor(TOGETHER) as pool:
+            looks = {pool.submit(self._look, i): i for i in list(self._coming)}
+            for look in as_completed(looks):
+                try:
+                    message = look.result()
+                except SuperLinkFault as err:
+                    fault = err
+                    continue
+                if message is not None:
+                    yield message
+                    pool.submit(self._confirm, looks[look])
         if fault is not None:
             raise fault
 

@@ -133,10 +133,10 @@ class Calls:
         """Return the nodes that are connected; None when that cannot be known now."""
         return self._call("nodes", lambda: frozenset(int(n) for n in self._grid.get_node_ids()))
 
-    def push(self, message: Message, *, size: int = 0) -> str:
-        """Push a message of ``size`` bytes; return its id, or nothing when it was not taken."""
-        ids = self._call("push", lambda: list(self._grid.push_messages([message])), size=size)
-        return str(ids[0] or "") if ids else ""
+    def push(self, messages: Sequence[Message], *, size: int = 0) -> list[str]:
+        """Push messages of ``size`` bytes; return their ids, nothing for one that was not taken."""
+        ids = self._call("push", lambda: list(self._grid.push_messages(messages)), size=size)
+        return [str(i or "") for i in ids] if ids else [""] * len(messages)
 
     def pull(self, message_ids: Iterable[str]) -> Sequence[Message]:
         """Return the replies that came, also those that came before a call failed or after it."""

@@ -122,7 +122,7 @@ class HeldLedgers:
         Args: sync: False where another process syncs before anybody hears of an answer.
         """
         for path in self._open:
-            self._write(path)
+            self.write(path)
         if self._unsynced and sync:
             os.sync()
             self._unsynced = False
@@ -133,12 +133,12 @@ class HeldLedgers:
         A secret is dropped once what it masked is stored: a run that is stopped in between would
         find neither.
         """
-        self._write(ledger)
+        self.write(ledger)
         write_private(path, data)
         self._unsynced = True
 
-    def _write(self, path: Path) -> None:
-        """Write a ledger that has changed since it was written."""
+    def write(self, path: Path) -> None:
+        """Write a ledger whole where it has changed since it was written; nobody syncs here."""
         ledger = self._open[path]
         if ledger.head != self._written.get(path):
             write_private(path, ledger.image())

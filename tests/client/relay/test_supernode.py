@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from silosynth.client.relay import relay
+from silosynth.client.relay import relay, supernode
 from silosynth.simulations.real_time.forked import Launcher
 from tests.support.patience import patience
 
@@ -77,6 +78,45 @@ def test_a_call_in_time_ends_nothing(launcher: Launcher) -> None:
     )
     program = START.format(call="0", body=body)
     assert _code_of(launcher, program) == 5
+
+
+class Looks:
+    """A clock that sleeping moves, and a look for messages that finds some at given times."""
+
+    def __init__(self, *found: float) -> None:
+        self.time, self.found = 0.0, list(found)
+        self.looks: list[float] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+    def pull(self) -> Any:
+        self.looks.append(self.time)
+        there = bool(self.found) and self.found[0] <= self.time
+        return SimpleNamespace(messages_list=[self.found.pop(0)] if there else [])
+
+
+def test_a_supernode_looks_again_soon_while_it_is_asked_and_leaves_waiting_to_flower() -> None:
+    looks = Looks(1.0, 1.1, 4.0)
+    pull = supernode._attentive(looks.pull, now=looks.now, sleep=looks.sleep)
+    heard = []
+    for _ in range(3):
+        assert pull().messages_list
+        heard.append(looks.time)
+    for asked, answered in zip((1.0, 1.1, 4.0), heard, strict=True):
+        assert answered - asked <= 1.0
+    begun = looks.time
+    assert not pull().messages_list  # and Flower waits for 3 s, as ever
+    assert 12 <= looks.time - begun <= 15
+    assert len(looks.looks) < 30
+    looks.found.append(looks.time)
+    looks.sleep(3)
+    assert pull().messages_list
+    assert not pull().messages_list
+    assert looks.time - begun > 18
 
 
 class FakeNode:

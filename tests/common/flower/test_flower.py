@@ -86,7 +86,13 @@ CLIENTS = {
         "UnregisterNode",
         "close",
     },
-    "FleetHttpClient": {"ActivateNode", "DeactivateNode", "_unary_unary", "close"},
+    "FleetHttpClient": {
+        "ActivateNode",
+        "DeactivateNode",
+        "PullMessages",
+        "_unary_unary",
+        "close",
+    },
     "RuntimeHttpClient": {
         "AcquireTask",
         "ConfirmMessageReceived",

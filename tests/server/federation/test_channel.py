@@ -118,7 +118,11 @@ def test_a_signed_run_proposes_measures_and_delivers(tmp_path: Path) -> None:
 def test_a_question_is_written_when_it_is_sent_and_not_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thousand silos' questions about a sum, each with all silos' keys, are 1.6 GB."""
+    """A thousand silos' questions about a sum, each with all silos' keys, are 1.6 GB.
+
+    So few go together, by their bytes: one of these.
+    """
+    monkeypatch.setattr(channel, "_TOGETHER_BYTES", 1)
     grid, _ = _federation()
     ahead: list[int] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Barrier
 from typing import Any
 
 import httpx
@@ -33,14 +34,16 @@ from silosynth.common.messages import RECORD
 from silosynth.server.federation import grid as module
 from silosynth.server.federation.grid import SuperLinkGrid
 from silosynth.server.federation.superlink_calls import SuperLinkFault, SuperLinkLost
+from tests.support.patience import patience
 
 
 @pytest.fixture(autouse=True)
 def _identity(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Say which run messages belong to, and wait for nothing."""
+    """Say which run messages belong to, wait for nothing, and do one thing at a time."""
     for name in ("_task_id", "_run_id", "_node_id"):
         monkeypatch.setattr(TaskIdentity, name, 1)
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(module, "TOGETHER", 1)
 
 
 def _status(code: int) -> Exception:
@@ -154,7 +157,9 @@ def grid(link: FakeLink) -> SuperLinkGrid:
 
 
 def _verdicts(grid: SuperLinkGrid) -> list[Any]:
-    replies = list(grid.pull_messages(["letter-a", "letter-b"]))
+    replies = sorted(
+        grid.pull_messages(["letter-a", "letter-b"]), key=lambda r: r.metadata.reply_to_message_id
+    )
     return [
         None if r.has_error() else dict(r.content.config_records[RECORD])["verdict"]
         for r in replies
@@ -168,6 +173,31 @@ def test_a_whole_reply_comes_once_and_is_confirmed(link: FakeLink, grid: SuperLi
     assert len(link.confirmed) == 1
     assert link.confirmed[0] in ids
     assert grid.get_node_ids() == [7]
+
+
+def test_replies_are_fetched_and_letters_pushed_several_at_a_time(
+    link: FakeLink, grid: SuperLinkGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is several calls, and a run of many silos waited for one after the other."""
+    both = Barrier(2, timeout=patience(20))
+    fetch, push = link.PullObject, link.PushMessages
+    monkeypatch.setattr(module, "TOGETHER", 2)
+    monkeypatch.setattr(link, "PullObject", lambda request: (both.wait(), fetch(request))[1])
+    monkeypatch.setattr(link, "PushMessages", lambda request: (both.wait(), push(request))[1])
+    link.reply(b"a")
+    link.reply(b"b")
+    assert _verdicts(grid) == [b"a", b"b"]
+    assert sorted(map(bool, grid.push_messages([_letter(b"c"), _letter(b"d")]))) == [True, True]
+
+
+def test_a_letter_that_is_not_taken_keeps_no_other_back(
+    link: FakeLink, grid: SuperLinkGrid
+) -> None:
+    link.faults["PushMessages"] = [_status(503)] * module.PUSH_TRIES
+    assert [bool(i) for i in grid.push_messages([_letter(b"a"), _letter(b"b")])] == [False, True]
+    link.faults["PushMessages"] = [_status(503)] * 2 * module.PUSH_TRIES
+    with pytest.raises(SuperLinkFault):
+        grid.push_messages([_letter(b"a"), _letter(b"b")])
 
 
 def test_a_reply_without_its_objects_is_waited_for_by_nobody(

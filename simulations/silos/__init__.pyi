@@ -1,0 +1,19 @@
+from .directory import (
+    SiloDirectory,
+    alone,
+    make_silos,
+    open_gateway,
+    refill_silos,
+    require_checkpoint,
+)
+from .kept import KeptGateways
+
+__all__ = [
+    "KeptGateways",
+    "SiloDirectory",
+    "alone",
+    "make_silos",
+    "open_gateway",
+    "refill_silos",
+    "require_checkpoint",
+]

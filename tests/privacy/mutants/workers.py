@@ -1,0 +1,29 @@
+"""Gateways kept open in workers: whose ledger they charge on from, and when an answer leaves."""
+
+from __future__ import annotations
+
+from tests.privacy.mutants.mutant import Mutant
+
+KEPT, WORKERS = "simulations/silos/kept.py", "tests/simulations/test_workers.py::"
+
+MUTANTS = (
+    Mutant(
+        name="a worker goes on from a ledger that another has written since",
+        path=KEPT,
+        old="if kept is not None and kept.stamp == stamp:",
+        new="if kept is not None:",
+        killed_by=(
+            WORKERS + "test_a_worker_whose_ledger_another_has_written_since_goes_on_from_that",
+        ),
+    ),
+    Mutant(
+        name="an answer leaves a worker before its charge is in the file",
+        path=KEPT,
+        old="                shared.ledgers.write(silo.ledger)\n",
+        new="",
+        killed_by=(
+            WORKERS + "test_a_gateway_is_opened_once_and_each_silo_has_its_own",
+            WORKERS + "test_another_worker_gives_the_same_bytes_again_at_no_charge[True]",
+        ),
+    ),
+)
