@@ -249,6 +249,8 @@ def _like_a_value(column: ColumnFacts) -> bool:
 
 def _facts(table: pa.Table, name: str, *, stored: pa.Schema | None) -> ColumnFacts:
     kind = table.schema.field(name).type if stored is None else stored.field(name).type
+    if pa.types.is_run_end_encoded(kind):
+        kind = kind.value_type
     if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         # Nothing is read of what no kind can hold.
         values = table[name].combine_chunks()[:1]

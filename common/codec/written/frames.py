@@ -68,6 +68,8 @@ def read_sheet(path: Path) -> pa.Table:
 def _convert(series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
     """Convert one column; periods and intervals become text, in their order where they have one."""
     kind = series.dtype
+    if isinstance(kind, pd.SparseDtype):
+        series = series.sparse.to_dense()
     if isinstance(kind, pd.CategoricalDtype) and isinstance(
         kind.categories, pd.IntervalIndex | pd.PeriodIndex
     ):
