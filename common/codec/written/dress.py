@@ -53,6 +53,8 @@ _UNITS |= {"pcs", "pts", "wk", "wks", "weeks", "mo", "mos", "nmol/l", "g/l", "g/
 _UNITS |= {"year", "day", "yrs", "hours", "minutes", "bhp", "kmpl", "cc", "nm", "mmol/l", "mg/dl"}
 
 _WORD = re.compile(r"(?:per )?[^\W\d_]{2,12}[.²³]?(?: [^\W\d_]{1,12})?")
+_LONGEST_AFFIX = 16
+"""Signs that a schema takes of what stands beside a number, its space among them."""
 _RATE = re.compile(r"/ ?[^\W\d_]{1,12}")
 
 
@@ -200,7 +202,7 @@ def recognise(trimmed: pa.Array) -> NumberText | None:
     prefix, suffix = prefixes.pop(), suffixes.pop()
     apart = all(parts[1].startswith(" ") for parts in split)
     unit = (apart and _WORD.fullmatch(suffix)) or _RATE.fullmatch(suffix)
-    known = bool(unit) or _is_known(suffix, _UNITS | _CURRENCIES)
+    known = (bool(unit) and len(suffix) < _LONGEST_AFFIX) or _is_known(suffix, _UNITS | _CURRENCIES)
     if not (known and _is_known(prefix, _CURRENCIES)):
         return None
     return _marks(trimmed, bare, prefix=prefix, suffix=suffix)

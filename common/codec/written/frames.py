@@ -69,7 +69,7 @@ def _convert(series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
     """Convert one column; periods and intervals become text, in their order where they have one."""
     kind = series.dtype
     if isinstance(kind, pd.SparseDtype):
-        series = series.sparse.to_dense()
+        series = series.astype(kind.subtype)
     if isinstance(kind, pd.CategoricalDtype) and isinstance(
         kind.categories, pd.IntervalIndex | pd.PeriodIndex
     ):

@@ -26,7 +26,8 @@ _WORDS = {
     "s": ("s", "sec", "secs", "second", "seconds"),
 }
 _UNIT = {word: mark for mark, words in _WORDS.items() for word in words}
-_SHOWN = 1000
+_SHOWN, _LONGEST = 1000, 64
+"""Texts that are looked at, and signs of a pattern that a schema takes."""
 
 
 def to_span_microseconds(column: pa.Array, *, format: str | None = None) -> Read:
@@ -68,7 +69,8 @@ def span_pattern(texts: pa.Array) -> str | None:
     pattern = words[0] + "".join(p + w for p, w in zip(parts, words[1:], strict=True))
     # ISO 8601 has months before its T, and minutes behind it.
     timed = pattern.partition("T")[0] if iso else ""
-    return None if span_marks(pattern) is None or re.search("{[hms]", timed) else pattern
+    right = span_marks(pattern) is not None and not re.search("{[hms]", timed)
+    return pattern if right and len(pattern) <= _LONGEST else None
 
 
 def _unit_word(after: str) -> str:

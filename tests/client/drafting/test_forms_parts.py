@@ -213,8 +213,24 @@ def test_a_way_of_writing_is_understood_and_stays(
         ([f"T{n:07}" for n in R.choice(10**7, ROWS, replace=False)], "identifier"),
         ([f"P{m // 12}Y{m % 12}M" for m in R.integers(0, 100, ROWS)], "categorical"),
         ([f"{a}-{a + 1}" for a in R.integers(1950, 2020, ROWS)], "categorical"),
+        ([f"{a} consultations delivered" for a in R.integers(0, 60, ROWS)], "categorical"),
+        (
+            [f"{a} hours and {a % 7} minutes " + "of care " * 6 for a in R.integers(0, 60, ROWS)],
+            "text",
+        ),
+        ([f"{a} Main Street" for a in R.integers(0, 60, ROWS)], "integer"),
     ],
-    ids=["amounts", "heights", "versions", "keys", "months", "seasons"],
+    ids=[
+        "amounts",
+        "heights",
+        "versions",
+        "keys",
+        "months",
+        "seasons",
+        "long words",
+        "sentences",
+        "words",
+    ],
 )
 def test_what_only_looks_like_moments_is_none(texts: list[str], kind: str) -> None:
     assert kinds(draft_schema(pa.table({"x": texts}), name="t"))["x"] == kind
