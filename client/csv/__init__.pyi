@@ -1,3 +1,4 @@
+from .dialects import sniff_dialect
 from .files import (
     as_plain_text,
     count_bad_lines,
@@ -8,7 +9,6 @@ from .files import (
     default_dialect,
     name_columns,
     read_csv,
-    sniff_dialect,
 )
 from .odd import is_legal, last_byte, read_chunks, read_oddly
 

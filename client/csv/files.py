@@ -1,7 +1,6 @@
 """Text files with delimiters: every column as text, in a declared dialect.
 
-What a file is written like is found out where a draft or a simulation asks for it, and said aloud;
-a gateway reads what the schema or its policy declares, whatever the rows hold.
+A gateway reads what the schema or its policy declares, whatever the rows hold.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
-import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,53 +20,16 @@ import pyarrow.csv as pacsv
 from pydantic import ValidationError
 
 from silosynth.client.csv.odd import open_plain
-from silosynth.client.csv.quoting import quoting_of
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.files import unreadable_table
 from silosynth.common.schema import CsvDialect
 
-DELIMITERS = (",", ";", "\t", "|")
 _BLOCK_BYTES = 1 << 23
 _SAMPLE_LINES = 50
-_UTF8 = (codecs.BOM_UTF8,)
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ENCODINGS = {"utf-8": "utf-8-sig", "latin-1": "latin-1", "utf-16": "utf-16"}
 _LINE = 1 << 20
-
-
-def sniff_dialect(path: Path, *, like: CsvDialect | None = None) -> CsvDialect:
-    """Find out how a file is written; what ``like`` declares is taken as it is.
-
-    DuckDB's sniffer proposes delimiter, quote and comments; the header line is believed more where
-    it shows one delimiter alone, so that a short or ragged table is read as its header says.
-
-    Raises InvalidTable for a file that is not text in the declared encoding, or empty.
-    """
-    declared = like.model_dump(exclude_unset=True) if like else {}
-    encoding = declared.get("encoding") or _encoding(path)
-    lines = first_lines(path, encoding=encoding)
-    newline = "\r\n" if lines[0].endswith("\r\n") else "\n"
-    skip = _lines_before_header(lines)
-    found: dict[str, object] = {"encoding": encoding, "newline": newline, "skip": skip}
-    header = lines[int(str(declared.get("skip", skip)))]
-    shown = [mark for mark in DELIMITERS if mark in header]
-    if len(shown) == 1:
-        found["delimiter"] = shown[0]
-        found |= _quoted(header, delimiter=shown[0])
-    elif shown:
-        found |= _sniffed(path) or {"delimiter": shown[0]}
-    found["mark"] = encoding == "utf-8" and _begins(path, _UTF8)
-    return _with_quoting(found | declared, declared=declared, lines=lines)
-
-
-def _with_quoting(
-    found: dict[str, object], *, declared: dict[str, object], lines: Sequence[str]
-) -> CsvDialect:
-    """Return the dialect that was found, with what stands in quotes without need."""
-    how = CsvDialect.model_validate(found)
-    whole = len(lines) < _SAMPLE_LINES
-    quoting = quoting_of(lines[how.skip :], dialect=how, whole=whole)
-    return CsvDialect.model_validate(found | quoting | declared)
+_MOST_ODD_LINES, _LINES_TO_AN_ODD_ONE = 1000, 20
+"""Lines of other lengths that are passed over, and how many others there are to each."""
 
 
 def read_csv(
@@ -76,17 +37,45 @@ def read_csv(
 ) -> pa.Table:
     """Read a whole file as text: an empty field is null, a quoted empty one is text.
 
-    A column without a name is called after its place. Raises InvalidTable for two of one name, and
-    for what no table is.
+    A column without a name is called after its place. A few lines with more or fewer fields than
+    the header line, a last one such as ``End of report``, are passed over, as a gateway does.
+    Raises InvalidTable for two columns of one name, and for what no table is.
 
     Args: names: those of the columns where the file has no header line.
     """
-    how = dialect or default_dialect(path)
+    how, fields = dialect or default_dialect(path), list[int]()
+
+    def skip(row: pacsv.InvalidRow) -> str:
+        fields.append(row.actual_columns)
+        return "skip" if len(fields) <= _MOST_ODD_LINES else "error"
+
     columns = csv_columns(path, dialect=how, names=names)
+    # Bytes that are not text are found below, where no line is passed over.
+    options = csv_options(columns, dialect=how) | {
+        "parse_options": csv_options(columns, dialect=how, bad_line=skip)["parse_options"]
+    }
     try:
-        return pacsv.read_csv(path, **csv_options(columns, dialect=how))
+        table = pacsv.read_csv(path, **options)
     except (pa.ArrowException, UnicodeError, EOFError) as err:
-        raise csv_fault(str(path), err) from None
+        raise _ragged(path, fields, columns) or csv_fault(str(path), err) from None
+    if len(fields) * _LINES_TO_AN_ODD_ONE > table.num_rows:
+        raise _ragged(path, fields, columns)  # type: ignore[misc]  # there are some
+    return table
+
+
+def _ragged(path: Path, fields: Sequence[int], columns: Sequence[str]) -> InvalidTable | None:
+    """Return what is wrong where lines have other numbers of fields than the header line."""
+    if not fields:
+        return None
+    if set(fields) == {len(columns) + 1}:
+        return InvalidTable(
+            f"{path}: its lines have one field more than its header line",
+            hint="R writes tables so: use row.names = FALSE, or give the first column a name",
+        )
+    return InvalidTable(
+        f"{path}: has lines with more or fewer fields than its header line",
+        hint="check the delimiter and the quotes, or export the table again",
+    )
 
 
 def count_bad_lines(
@@ -159,7 +148,8 @@ def read_header(path: Path, *, dialect: CsvDialect) -> list[str]:
     names = next((row for row in rows if row), [])
     if any("\ufffd" in name for name in names):
         raise _not_text(path, encoding=dialect.encoding)
-    twins = sorted({name for name in names if name and names.count(name) > 1})
+    trimmed = [name.strip() for name in names]
+    twins = sorted({name for name in trimmed if name and trimmed.count(name) > 1})
     if twins:
         raise InvalidTable(f"{path}: column {twins[0]!r} is there twice", hint="rename one of them")
     return name_columns(names)
@@ -198,7 +188,7 @@ def first_lines(path: Path, *, encoding: str, skip: int = 0, errors: str = "stri
     """Return the first lines of a text file, packed or not; raise InvalidTable for what is none."""
     lines: list[str] = []
     try:
-        with _open(path) as file:
+        with open_text(path) as file:
             reader = codecs.getreader(_ENCODINGS[encoding])(file, errors)
             for _ in range(_SAMPLE_LINES + skip):
                 line = reader.readline(_LINE)
@@ -235,7 +225,7 @@ def as_plain_text(path: Path, *, dialect: CsvDialect) -> Iterator[tuple[Path, Cs
         return
     with TemporaryDirectory(prefix="silosynth-") as folder:
         plain = Path(folder) / "plain.csv"
-        with _open(path) as file, plain.open("w", encoding="utf-8", newline="") as written:
+        with open_text(path) as file, plain.open("w", encoding="utf-8", newline="") as written:
             reader = codecs.getreader(_ENCODINGS[dialect.encoding])(file, "replace")
             for _ in range(dialect.skip):
                 reader.readline()
@@ -265,47 +255,8 @@ def csv_fault(origin: str, err: Exception) -> InvalidTable:
     )
 
 
-def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
+def open_text(path: Path) -> IO[bytes] | gzip.GzipFile:
     try:
         return open_plain(path)
     except OSError as err:
         raise unreadable_table(path, err) from None
-
-
-def _encoding(path: Path) -> str:
-    """Return utf-16 for a file that begins with its mark, else utf-8."""
-    return "utf-16" if _begins(path, _UTF16) else "utf-8"
-
-
-def _begins(path: Path, marks: tuple[bytes, ...]) -> bool:
-    """Say whether a file begins with one of some bytes."""
-    try:
-        with _open(path) as file:
-            return file.read(len(marks[0])) in marks
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        return False
-
-
-def _lines_before_header(lines: Sequence[str]) -> int:
-    """Return how many comments stand before the header."""
-    count = next((i for i, line in enumerate(lines) if not line.startswith("#")), 0)
-    return min(count, len(lines) - 1)
-
-
-def _quoted(header: str, *, delimiter: str) -> dict[str, object]:
-    """Return the other quote where every name of a header stands in it."""
-    names = [name.strip() for name in header.split(delimiter)]
-    return {"quote": "'"} if all(re.fullmatch(r"'[^']+'", name) for name in names) else {}
-
-
-def _sniffed(path: Path) -> dict[str, object] | None:
-    """Return what DuckDB's sniffer finds, or None where it finds nothing, or is not installed."""
-    try:
-        from silosynth.client.csv.sniffer import sniff_csv  # an extra
-    except ModuleNotFoundError:
-        return None
-    found = sniff_csv(path)
-    if found is None or found[0] not in DELIMITERS:
-        return None
-    facts: dict[str, object] = {"delimiter": found[0]}
-    return facts | ({"quote": "'"} if found[1] == "'" else {})

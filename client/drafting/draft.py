@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from silosynth.client.csv import sniff_dialect
+from silosynth.client.csv import count_bad_lines, csv_columns, sniff_dialect
 from silosynth.client.source import TableSource, is_text_file, read_untyped, stored_schema
 from silosynth.common.codec import (
     CENSORED,
@@ -31,7 +31,7 @@ from silosynth.common.codec import (
     stored_name,
     summarise,
 )
-from silosynth.common.errors import InvalidTable
+from silosynth.common.errors import InvalidSchema, InvalidTable
 from silosynth.common.schema import CsvDialect, Schema, Source, dump_schema, parse_schema
 
 _NAMED = re.compile(
@@ -156,6 +156,7 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
     table = read_untyped(source, dialect=how)
     if table.num_rows == 0:
         raise InvalidTable("the table has no rows to draft from", hint="import a description")
+    _check_names(table.column_names)
     stored = None if how is not None else stored_schema(source)
     columns = [_facts(table, n, stored=stored) for n in table.column_names]
     drafted = [_propose(c) for c in columns]
@@ -182,6 +183,22 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
     return Draft(schema=schema, notes=(_WARNING, *notes), reasons=reasons)
 
 
+def _check_names(names: Sequence[str]) -> None:
+    """Raise InvalidSchema for a name that no attribute can have; it is told by its place."""
+    for place, name in enumerate(names, start=1):
+        if re.search(r"[\x00-\x1f]", name):
+            raise InvalidSchema(
+                f"draft: the name of column {place} has a line break or a control sign in it",
+                hint="rename it in the file",
+            )
+        if len(name) > _LONGEST_NAME:
+            raise InvalidSchema(
+                f"draft: the name of column {place} has {len(name)} signs, and {_LONGEST_NAME} "
+                "are the most",
+                hint="rename it in the file; if it is no name, draft again with --no-header",
+            )
+
+
 def _dialect(
     source: TableSource, *, like: CsvDialect | None
 ) -> tuple[CsvDialect | None, tuple[str, ...]]:
@@ -190,7 +207,24 @@ def _dialect(
         return None, ()
     how = sniff_dialect(source, like=like)
     plain = how.reads_as(CsvDialect()) and not how.quoted
-    return how, () if plain else (f"read as a text file with {how.describe()}",)
+    told = [] if plain else [f"read as a text file with {how.describe()}"]
+    names = csv_columns(source, dialect=how, names=())
+    if len(names) == 1 and re.search(r"\S(  +|[^\w ])\S", names[0]):
+        told.append(_ONE_COLUMN)
+    odd = count_bad_lines(source, dialect=how, names=names) if how.header else 0
+    return how, (*told, *([_odd_lines(odd)] if odd else []))
+
+
+def _odd_lines(count: int) -> str:
+    lines = "1 line has" if count == 1 else f"{count} lines have"
+    return f"{lines} more or fewer fields than the header line, which is no row here or in a run"
+
+
+_ONE_COLUMN = (
+    "one column alone was found; if fields are parted by another mark, say which with --delimiter, "
+    "and if they stand in columns of fixed width, export the table with delimiters"
+)
+_LONGEST_NAME = 512
 
 
 _NO_NAMES = (
@@ -215,6 +249,8 @@ def _like_a_value(column: ColumnFacts) -> bool:
 
 def _facts(table: pa.Table, name: str, *, stored: pa.Schema | None) -> ColumnFacts:
     kind = table.schema.field(name).type if stored is None else stored.field(name).type
+    if pa.types.is_run_end_encoded(kind):
+        kind = kind.value_type
     if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         # Nothing is read of what no kind can hold.
         values = table[name].combine_chunks()[:1]

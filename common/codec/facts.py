@@ -19,9 +19,15 @@ FEW = 20
 """Up to so many different values are looked at one by one."""
 MANY = 1024
 """More different values than that are no list that a person would review."""
-TOKENS = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "\\N", "<NA>")
+TOKENS = (
+    *("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "\\N", "<NA>"),
+    *("#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!"),
+    *("1.#QNAN", "1.#IND", "-1.#IND"),
+)
 """Texts that stand for a missing value in the files of many programs."""
-_MOST_WORDS = 3
+_MOST_WORDS, _MANY_WORDS = 3, 12
+_VALUES_TO_A_WORD = 20
+"""Other values to each word from which on more words than three are ways to be missing."""
 CENSORED = r"^[<>≤≥~]=? ?\d[\d.,]*$|^\d[\d.,]* ?\+$"
 """Numbers of which only a bound is known."""
 _NO_DAY = r"^(0{4}([-/.])00[-/.]00|00([-/.])00[-/.]0{4}|0{8})([ T]00:00(:00(\.0+)?)?)?$"
@@ -96,7 +102,8 @@ class ColumnFacts:
         if not self.is_text or len(self.values) <= FEW:
             return None
         word = pc.match_substring_regex(self.trimmed, _WORD).to_numpy(zero_copy_only=False)
-        if not 0 < word.sum() <= _MOST_WORDS or len(self.values) - word.sum() <= FEW:
+        others = len(self.values) - int(word.sum())
+        if not _are_few(int(word.sum()), others=others) or others <= FEW:
             return None
         return replace(
             self,
@@ -154,5 +161,11 @@ def _few_words(texts: pa.Array, ignored: np.ndarray) -> np.ndarray:
     words = unreadable & ~ignored
     readable = ~np.isnan(numbers) & ~ignored
     lettered = pc.match_substring_regex(texts, r"^[^\d]+$").fill_null(False).to_numpy(False)
-    few = 0 < words.sum() <= _MOST_WORDS and readable.sum() > (1 if words.sum() == 1 else FEW)
+    few = _are_few(int(words.sum()), others=int(readable.sum()))
+    few = few and readable.sum() > (1 if words.sum() == 1 else FEW)
     return words if few and bool(lettered[words].all()) else np.zeros_like(words)
+
+
+def _are_few(words: int, *, others: int) -> bool:
+    """Say whether so many words among other values are ways to be missing."""
+    return 0 < words <= max(_MOST_WORDS, min(_MANY_WORDS, others // _VALUES_TO_A_WORD))

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -75,7 +76,7 @@ def evaluate_file(
     tell(f"reading {real}")
     return evaluate_rows(
         what,
-        rows=read_sample(real, seed=seed),
+        rows=read_sample(real, seed=seed, **_written(what, schema)),
         origin=str(real),
         control=control,
         schema=schema,
@@ -105,7 +106,9 @@ def evaluate_rows(
 
     Args: lacks: columns that these rows do not hold; the others are compared by their values.
     """
-    beside = None if control is None else read_sample(control, seed=seed).table
+    beside = None
+    if control is not None:
+        beside = read_sample(control, seed=seed, **_written(what, schema)).table
     for table, name in ((rows.table, origin), (beside, control)):
         if table is not None and table.num_rows < FEWEST_ROWS:
             raise InvalidTable(
@@ -141,6 +144,21 @@ def evaluate_rows(
     )
 
 
+def _written(what: Path, schema: Path | None) -> dict[str, Any]:
+    """Return how text files of a table are written: as the schema says that it has."""
+    sampler = what / SAMPLER_NAME if what.is_dir() else what
+    if schema is not None:
+        return _form(load_schema(schema))
+    return _form(load_sampler(sampler).schema if sampler.is_file() and not is_table(what) else None)
+
+
+def _form(schema: Schema | None) -> dict[str, Any]:
+    """Return the dialect and the columns of a schema, as a reader takes them."""
+    if schema is None:
+        return {}
+    return {"dialect": schema.csv, "names": [a.name for a in schema.attributes]}
+
+
 def _read(
     what: Path, *, schema: Path | None, rows: int, seed: int, tell: Tell, open_run: OpenRun
 ) -> Judged:
@@ -158,7 +176,7 @@ def _read(
         raise InvalidArgument(f"{what}: no such file", hint="name a run, a sampler or a table")
     if is_table(what):
         declared = None if schema is None else load_schema(schema)
-        table = read_sample(what, seed=seed)
+        table = read_sample(what, seed=seed, **_form(declared))
         return Judged(table=table, schema=declared, certificate=None, made=Made(), digest=None)
     if schema is not None:
         raise InvalidArgument("a sampler brings its schema", hint="leave --schema out")

@@ -32,7 +32,7 @@ from .kinds.bins import (
     spell_duration,
 )
 from .kinds.facts import NumberAttribute, WordedAttribute, has_neighbours, has_unit, has_words
-from .kinds.forms import CsvDialect, NumberText, Resolution
+from .kinds.forms import CsvDialect, NumberText, Resolution, reading_format, span_marks
 from .kinds.generated import PERSONAL, GeneratedAttribute, Provider, provider_named
 from .references import Reference, read_references
 from .schema import (
@@ -116,9 +116,11 @@ __all__ = [
     "provider_named",
     "read_references",
     "read_schema",
+    "reading_format",
     "says_no_form",
     "schema_name",
     "schema_of_text",
+    "span_marks",
     "spell_duration",
     "write_zeros",
 ]

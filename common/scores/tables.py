@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+import gzip
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as csv
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from silosynth.common.errors import InvalidTable
 from silosynth.common.files import unreadable_table
+from silosynth.common.schema import CsvDialect
 from silosynth.common.seeded import SeededWords
 
 MOST_ROWS = 100_000
 CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 PARQUET = (".parquet", ".pq")
 ARROW = (".arrow", ".feather", ".ipc")
+_TEXT = (*CSV, ".txt", ".txt.gz")
+_SHEETS = (".xlsx", ".xlsm")
+_DELIMITERS = (",", ";", "\t", "|")
+_LONGEST_LINE = 1 << 20
 _BATCH = 1 << 16
 
 
@@ -39,20 +46,34 @@ def is_table(path: Path) -> bool:
     return path.name.lower().endswith((*CSV, *PARQUET, *ARROW))
 
 
-def read_sample(path: Path, *, seed: int, most: int = MOST_ROWS) -> Sampled:
+def read_sample(
+    path: Path,
+    *,
+    seed: int,
+    most: int = MOST_ROWS,
+    dialect: CsvDialect | None = None,
+    names: Sequence[str] = (),
+) -> Sampled:
     """Read a table, or as many of its rows as are compared, chosen at random.
 
     Guarantees: the same rows for the same file and seed; memory does not grow with the file.
     Text of a CSV file stays as it is spelled. Raises InvalidTable without quoting a row.
+
+    Args:
+        dialect: how a text file is written, as its schema says; lines that stand before the header
+            there need not stand here.
+        names: of the schema's columns.
     """
-    if path.is_dir() or not is_table(path):
-        known = ", ".join((*PARQUET, *CSV, *ARROW))
+    endings = (*PARQUET, *_TEXT, *ARROW, *_SHEETS)
+    if path.is_dir() or not path.name.lower().endswith(endings):
+        known = ", ".join(endings)
         raise InvalidTable(f"{path}: unknown kind of file", hint=f"use one of {known}")
     try:
-        return sample_batches(_batches(path), seed=seed, most=most)
+        batches = _batches(path, dialect=dialect, names=names)
+        return sample_batches(batches, seed=seed, most=most)
     except OSError as err:
         raise unreadable_table(path, err) from None
-    except (pa.ArrowException, UnicodeDecodeError):
+    except (pa.ArrowException, UnicodeError, ValueError, KeyError, csv.Error):
         raise InvalidTable(
             f"{path}: is damaged, or not the kind of file that its name says",
             hint="export the table again",
@@ -91,14 +112,20 @@ def _smallest(
     return [table], keys[chosen], places[chosen]
 
 
-def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+def _batches(
+    path: Path, *, dialect: CsvDialect | None, names: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
     """Yield the batches of a file."""
     name = path.name.lower()
     if name.endswith(PARQUET):
         with pq.ParquetFile(path) as file:
             yield from file.iter_batches(batch_size=_BATCH)
-    elif name.endswith(CSV):
-        yield from _lines(path)
+    elif name.endswith(_TEXT):
+        yield from _lines(path, dialect=dialect, names=names)
+    elif name.endswith(_SHEETS):
+        from silosynth.common.codec import read_sheet  # see there why not above
+
+        yield from read_sheet(path).to_batches(max_chunksize=_BATCH)
     else:
         try:
             with pa.ipc.open_file(path) as reader:
@@ -108,17 +135,64 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
                 yield from stream
 
 
-def _lines(path: Path) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a CSV file as text; an empty field is null."""
-    tabbed = ".tsv" in "".join(path.suffixes).lower()
-    parse = csv.ParseOptions(delimiter="\t" if tabbed else ",", newlines_in_values=True)
-    with csv.open_csv(path, parse_options=parse) as reader:
-        names = reader.schema.names
-    options = csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()),
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-    )
-    with csv.open_csv(path, parse_options=parse, convert_options=options) as reader:
+def _lines(
+    path: Path, *, dialect: CsvDialect | None, names: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a text file as text; an empty field is null.
+
+    Lines with more or fewer fields than the header line are passed over, as a gateway does.
+    """
+    how = dialect or CsvDialect(delimiter=_delimiter(path))
+    columns, skip = _header(path, how=how, names=names)
+    options = {
+        "read_options": pacsv.ReadOptions(
+            column_names=columns,
+            skip_rows=skip,
+            skip_rows_after_names=int(how.header),
+            encoding=how.encoding.replace("utf-8", "utf8"),
+        ),
+        "parse_options": pacsv.ParseOptions(
+            delimiter=how.delimiter,
+            quote_char=how.quote,
+            newlines_in_values=True,
+            ignore_empty_lines=len(columns) > 1,
+            invalid_row_handler=lambda _: "skip",
+        ),
+        "convert_options": pacsv.ConvertOptions(
+            column_types=dict.fromkeys(columns, pa.string()),
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    }
+    with pacsv.open_csv(path, **options) as reader:
         yield from reader
+
+
+def _header(path: Path, *, how: CsvDialect, names: Sequence[str]) -> tuple[list[str], int]:
+    """Return the names of a text file's columns, and how many lines stand before them."""
+    lines = _first_lines(path, encoding=how.encoding, count=how.skip + 1)
+    rows = list(csv.reader(lines, delimiter=how.delimiter, quotechar=how.quote)) or [[]]
+    begins = bool(names) and set(names) <= {name.strip() for name in rows[0]}
+    skip = 0 if begins else how.skip
+    if not how.header:
+        return list(names), skip
+    found = rows[skip] if skip < len(rows) else []
+    # A column without a name is called after its place, as a draft does.
+    return [n.strip() or f"column_{i}" for i, n in enumerate(found, start=1)], skip
+
+
+def _delimiter(path: Path) -> str:
+    """Return the mark of tables by its name, else the one that the first line shows most."""
+    if ".tsv" in "".join(path.suffixes).lower():
+        return "\t"
+    line = "".join(_first_lines(path, encoding="utf-8", count=1))
+    return max(_DELIMITERS, key=line.count)
+
+
+def _first_lines(path: Path, *, encoding: str, count: int) -> list[str]:
+    """Return the first lines of a text file, packed or not."""
+    named = {"utf-8": "utf-8-sig"}.get(encoding, encoding)
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    with opened(path, "rt", encoding=named, errors="replace", newline="") as file:
+        return [line for _ in range(count) if (line := file.readline(_LONGEST_LINE))]

@@ -18,6 +18,7 @@ from silosynth.common.schema import (
     Resolution,
     Schema,
     as_numeric,
+    reading_format,
 )
 
 MICROSECONDS = 1_000_000
@@ -255,10 +256,8 @@ def _instant_grid(attribute: NumericAttribute, *, stride: int) -> ValueGrid | No
 def _whole_days(attribute: DatetimeAttribute) -> bool:
     """Say whether nothing in the schema speaks of a time of day."""
     midnight = all(x.time() == time(0) for x in (attribute.minimum, attribute.maximum))
-    told = attribute.format is None or not any(
-        f"%{letter}" in attribute.format for letter in "HIMSfpTXcrR"
-    )
-    return midnight and told
+    marks = "" if attribute.format is None else reading_format(attribute.format)
+    return midnight and not any(f"%{letter}" in marks for letter in "HIMSfpXcr")
 
 
 def _grid(

@@ -86,6 +86,8 @@ def test_a_messy_file_walks_from_draft_to_rows(
     assert set(rows["Ort"]) == {"Köln", "北京"}
     assert rows["Alter"].str.fullmatch(r"\d+|NA").all()
     assert "silo 'Köln' is written Koln in the plan" in capsys.readouterr().err
+    words = ["evaluate", str(sampler), "--real", str(table), "--out", str(tmp_path / "report")]
+    assert run(words) == 0
 
 
 def test_a_draft_is_reviewed_in_the_terminal(

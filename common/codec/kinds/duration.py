@@ -12,26 +12,31 @@ from silosynth.common.codec.bins import UNITS, Grid, bin_words, resolution_grid,
 from silosynth.common.codec.facts import ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
-from silosynth.common.codec.written.moments import to_span_microseconds, write_spans
-from silosynth.common.schema import DurationAttribute, Resolution, spell_duration
+from silosynth.common.codec.written.spans import (
+    span_pattern,
+    to_span_microseconds,
+    write_spans,
+)
+from silosynth.common.schema import DurationAttribute, Resolution, span_marks, spell_duration
 
 _FORMATS = (
-    (r"^-?\d+ days?,? [+-]?\d{1,2}:\d{2}:\d{2}(\.\d+)?$", "days"),
-    (r"^-?\d{1,4}:\d{2}:\d{2}(\.\d+)?$", "clock"),
-    (r"^-?\d{1,4}:[0-5]\d$", "hours"),
-    (r"^-?P(\d+D)?(T(\d+H)?(\d+M)?([\d.]+S)?)?$", "iso"),
+    (r"^-?\d+ days?,? [+-]?\d{1,2}:\d{2}:\d{2}(\.\d+)?$", ("days", "python", "postgres")),
+    (r"^-?\d{1,4}:\d{2}:\d{2}(\.\d+)?$", ("clock", "long-clock")),
+    (
+        r"^((-?\d+ days?,? )?[+-]?\d{1,2}:\d{2}:\d{2}(\.\d+)?|-?\d+ days?)$",
+        ("python", "postgres"),
+    ),
+    (r"^-?\d{1,4}:[0-5]\d$", ("hours",)),
+    (r"^-?P(\d+D)?(T(\d+H)?(\d+M)?([\d.]+S)?)?$", ("iso", "short-iso")),
 )
-
-
-_OTHERWISE = {"clock": "long-clock", "iso": "short-iso"}
+"""Shapes of texts, and the formats that may write them."""
 
 _UNITS = (1, 60, 3_600, 86_400)
 """Seconds of the units that bounds are rounded to."""
 
 
 def _read(attribute: DurationAttribute, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    del attribute
-    return to_span_microseconds(column)
+    return to_span_microseconds(column, format=attribute.format)
 
 
 def _build(attribute: DurationAttribute, numbers: np.ndarray, absent: np.ndarray) -> pa.Array:
@@ -64,38 +69,57 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     """Propose spans of time where the type or all texts say so."""
     format = None
     if column.is_text:
-        format = next((name for shape, name in _FORMATS if column.matches(shape)), None)
+        format = _format_of(column)
         if format is None:
             return None
     elif not pt.is_duration(column.values.type):
         return None
-    spans, unreadable = to_span_microseconds(column.values)
+    spans, unreadable = to_span_microseconds(column.values, format=format)
     if unreadable.any():
         return None
-    coarse = (Resolution.DAY, Resolution.HOUR) if column.is_text else ()
-    names = [r for r in UNITS if r not in coarse]
     whole = spans.astype(np.int64)
-    finest = next(r for r in names if not (whole % UNITS[r]).any())
     low, high = float(whole.min()) / 1e6, float(whole.max()) / 1e6
     unit = max((u for u in _UNITS if u <= (high - low) / 10), default=1)
     low, high = (x * unit for x in two_digits(low / unit, high / unit, step=1.0))
     why: tuple[str, ...] = ()
     if format == "hours":
         why = ("read as hours and minutes; minutes and seconds would be spelled alike",)
-    if format in _OTHERWISE and not _writes(column, spans, format):
-        format = _OTHERWISE[format]
     facts = {
         "kind": "duration",
         "minimum": _edge(low),
         "maximum": _edge(high),
-        "resolution": finest.value,
+        "resolution": _finest(whole, format=format).value,
     }
     return Proposal(facts=facts | ({"format": format} if format else {}), why=why)
 
 
-def _writes(column: ColumnFacts, spans: np.ndarray, format: str) -> bool:
+def _format_of(column: ColumnFacts) -> str | None:
+    """Return the first format that gives all texts again, or the first that reads them."""
+    shaped = next((formats for shape, formats in _FORMATS if column.matches(shape)), ())
+    pattern = span_pattern(column.trimmed)
+    formats = (*shaped, *([] if pattern is None else [pattern]))
+    return next((f for f in formats if _writes(column, f)), next(iter(shaped), None))
+
+
+def _writes(column: ColumnFacts, format: str) -> bool:
     """Say whether a format gives the texts again."""
+    spans, _ = to_span_microseconds(column.trimmed, format=format)
+    if np.isnan(spans).any():
+        return False
     return bool(write_spans(spans.astype(np.int64), format=format).equals(column.trimmed))
+
+
+def _finest(whole: np.ndarray, *, format: str | None) -> Resolution:
+    """Return the coarsest resolution that holds all spans, and that texts are written to."""
+    marks = span_marks(format)
+    if marks is not None:
+        last = {"d": Resolution.DAY, "h": Resolution.HOUR, "m": Resolution.MINUTE}
+        written = last.get(marks[-1], Resolution.SECOND)
+    else:
+        written = Resolution.DAY if format is None else Resolution.MINUTE
+    names = list(UNITS)
+    finer = names[names.index(written) :]
+    return next(r for r in finer if not (whole % UNITS[r]).any())
 
 
 KIND = Kind(

@@ -27,8 +27,10 @@ _FEWEST_ALIKE = 5
 _ROOM, _MOST_LONGER = 4, 9
 """Words to a row, and by how many digits a number may be longer for them."""
 _CLASSES = (("\x01", "[0-9]"), ("\x02", "[A-Z]"), ("\x03", "[a-z]"))
-_HEX = (("\x01", "[0-9a-f]"), ("\x01", "[0-9A-F]"))
-"""Classes of keys in which digits and few letters change places, such as addresses of networks."""
+_HEX = tuple(
+    ("\x01", group) for group in ("[0-9a-f]", "[0-9A-F]", "[0-9a-z]", "[0-9A-Z]", "[0-9A-Za-z]")
+)
+"""Classes of keys in which digits and letters change places, such as addresses of networks."""
 _AMOUNT = r"[+-]?\d[\d,' ]*(\.\d+)?"
 _CURRENCY = r"usd|us\$|eur|gbp|chf|jpy|inr|rs\.?|kr|a\$|c\$|r\$"
 _HINTS = (
@@ -201,7 +203,12 @@ def _beginnings(texts: pa.Array) -> list[str]:
 
 
 def _hex_runs(texts: pa.Array) -> list[tuple[str, int, int]] | None:
-    """Return :func:`_runs` of keys in hexadecimal digits, all of a length."""
+    """Return :func:`_runs` of keys in hexadecimal or more digits, all of a length."""
+    if not all(pc.any(pc.match_substring_regex(texts, x)).as_py() for x in ("[0-9]", "[A-Za-z]")):
+        return None
+    if bool(pc.all(pc.match_substring_regex(texts, "^0x")).as_py()):
+        rest = _hex_runs(pc.replace_substring(texts, "0x", "", max_replacements=1))
+        return None if rest is None else [("0x", 1, 1), *rest]
     for sign, group in _HEX:
         found = _runs(texts, classes=((sign, group),))
         alike = found and all(low == high for _, low, high in found)

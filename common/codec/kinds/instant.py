@@ -19,9 +19,21 @@ from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
 from silosynth.common.codec.written.columns import is_instant, is_number
+from silosynth.common.codec.written.moment_parts import moment_formats
+from silosynth.common.codec.written.moment_shapes import shaped_formats
 from silosynth.common.codec.written.moments import epoch_text, write_instants
-from silosynth.common.codec.written.parsing import numbers_as_text, to_microseconds, to_texts
-from silosynth.common.schema import DatetimeAttribute, Resolution, epoch_seconds
+from silosynth.common.codec.written.parsing import (
+    numbers_as_text,
+    to_microseconds,
+    to_texts,
+    trim,
+)
+from silosynth.common.schema import (
+    DatetimeAttribute,
+    Resolution,
+    epoch_seconds,
+    reading_format,
+)
 
 _DAYS = (Resolution.YEAR, Resolution.MONTH, Resolution.DAY)
 _PARTS = (
@@ -34,8 +46,11 @@ _PARTS = (
 )
 _LAST = {"hour": "T23:00:00", "minute": "T23:59:00", "second": "T23:59:59"}
 _LAST |= dict.fromkeys(("year", "month", "day"), "")
-_ISO = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
-_MILLISECONDS, _MICROSECONDS = r":\d{2}\.\d{3}(\D|$)", r":\d{2}\.\d{4}"
+_ISO = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?( ?(Z|[+-]\d{2}:?\d{2}))?)?$"
+_MILLISECONDS, _MICROSECONDS = r"\d{2}[.,]\d{3}(\D|$)", r":\d{2}\.\d{4}"
+_WITH_OFFSET = r"(?P<c>:\d\d[^+-]*)(?P<o>[+-]\d\d:?\d\d)"
+_SHOWN = 500
+"""Distinct texts that formats are worked out from; all are read by one then."""
 _ISO_CLOCKS = (
     (r":\d{2}\.\d+", "%H:%M:%S.%f"),
     (r"[ T]\d{2}:\d{2}:\d{2}", "%H:%M:%S"),
@@ -49,49 +64,6 @@ _OFFSET = r"(?P<o>Z|[+-]\d{2}:?\d{2})$"
 _TAIL = r"(?P<t> ?[A-Z]{3,4}|[+-]00|\[[A-Za-z_/+-]+\])$"
 """Words that stand behind every instant: UTC, CET, PostgreSQL's +00, a zone in brackets."""
 _UTC = ("UTC", "GMT", "+00", "-00")
-_FORMATS: tuple[tuple[str, str], ...] = (
-    (r"^\d{4}-\d{1,2}$", "%Y-%m"),
-    (r"^\d{4}/\d{1,2}$", "%Y/%m"),
-    (r"^(19|20)\d{2}(0[1-9]|1[0-2])$", "%Y%m"),
-    (r"^\d{4}-W\d{2}-[1-7]$", "%G-W%V-%u"),
-    (r"^\d{4}-[0-3]\d{2}$", "%Y-%j"),
-    (r"^[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4}", "%a, %d %b %Y"),
-    (r"^[A-Z][a-z]{2} \d{1,2} [A-Z][a-z]{2} \d{4}", "%a %d %b %Y"),
-    (r"^[A-Z][a-z]{5,8}, [A-Z][a-z]{2,8} \d{1,2}, \d{4}", "%A, %B %d, %Y"),
-    (r"^\d{1,2}/\d{4}$", "%m/%Y"),
-    (r"^[A-Za-z]{3}[- ]\d{4}$", "%b %Y"),
-    (r"^[A-Za-z]{3}[- ]\d{2}$", "%b-%y"),
-    (r"^[A-Za-z]{3,9} \d{4}$", "%B %Y"),
-    (r"^\d{4}/\d{1,2}/\d{1,2}", "%Y/%m/%d"),
-    (r"^\d{4}\.\d{1,2}\.\d{1,2}", "%Y.%m.%d"),
-    (r"^\d{4}-\d{1,2}-\d{1,2}", "%Y-%m-%d"),
-    (r"^(19|20)\d{6}$", "%Y%m%d"),
-    (r"^\d{1,2}/\d{1,2}/\d{4}", "%d/%m/%Y"),
-    (r"^\d{1,2}/\d{1,2}/\d{4}", "%m/%d/%Y"),
-    (r"^\d{1,2}-\d{1,2}-\d{4}", "%d-%m-%Y"),
-    (r"^\d{1,2}-\d{1,2}-\d{4}", "%m-%d-%Y"),
-    (r"^\d{1,2}\.\d{1,2}\.\d{4}", "%d.%m.%Y"),
-    (r"^\d{1,2}\.\d{1,2}\.\d{2}\b", "%d.%m.%y"),
-    (r"^\d{1,2}/\d{1,2}/\d{2}\b", "%d/%m/%y"),
-    (r"^\d{1,2}/\d{1,2}/\d{2}\b", "%m/%d/%y"),
-    (r"^\d{1,2} [A-Za-z]{3} \d{4}", "%d %b %Y"),
-    (r"^\d{1,2}-[A-Za-z]{3}-\d{4}", "%d-%b-%Y"),
-    (r"^\d{1,2}-[A-Za-z]{3}-\d{2}\b", "%d-%b-%y"),
-    (r"^\d{1,2}[A-Za-z]{3}\d{4}", "%d%b%Y"),
-    (r"^\d{1,2} [A-Za-z]{3,9} \d{4}", "%d %B %Y"),
-    (r"^[A-Za-z]{3} \d{1,2}, \d{4}", "%b %d, %Y"),
-    (r"^[A-Za-z]{3,9} \d{1,2}, \d{4}", "%B %d, %Y"),
-)
-_CLOCKS: tuple[tuple[str, str], ...] = (
-    (r"\d{1,2}:\d{2}:\d{2}\.\d+$", "%H:%M:%S.%f"),
-    (r"\d{1,2}:\d{2}:\d{2}$", "%H:%M:%S"),
-    (r"\d{1,2}:\d{2}:\d{2} [AaPp][Mm]$", "%I:%M:%S %p"),
-    (r"\d{1,2}:\d{2} [AaPp][Mm]$", "%I:%M %p"),
-    (r"\d{1,2}:\d{2}[AaPp][Mm]$", "%I:%M%p"),
-    (r"\d{1,2}:\d{2}:\d{2}[AaPp][Mm]$", "%I:%M:%S%p"),
-    (r"\d{1,2}:\d{2}:\d{2} [+-]\d{4}$", "%H:%M:%S %z"),
-    (r"\d{1,2}:\d{2}$", "%H:%M"),
-)
 _ZONES = (
     *("Europe/London", "Europe/Berlin", "Europe/Helsinki", "America/New_York"),
     *("America/Chicago", "America/Denver", "America/Los_Angeles", "Australia/Sydney"),
@@ -157,7 +129,7 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     if column.matches(_ISO):
         instants, unreadable = to_microseconds(column.trimmed, format=None)
         return None if unreadable.any() else _written_iso(column, instants)
-    return _written(column) or _tailed(column)
+    return _written(column) or _tailed(column) or _parted(column)
 
 
 def _tailed(column: ColumnFacts) -> Proposal | None:
@@ -184,7 +156,9 @@ def _numbered(column: ColumnFacts) -> Proposal | None:
     if numbers is None or len(numbers) < _FEWEST_NUMBERED or not np.isfinite(numbers).all():
         return None
     texts = replace(column, values=to_texts(column.values))
-    return _written(texts) if texts.matches(r"^(19|20)\d{4}(\d{2})?$") else None
+    if texts.matches(r"^(19|20)\d{4}(\d{2})?$"):
+        return _written(texts)
+    return _parted(texts) if texts.matches(r"^(19|20)\d{10}(\d{2})?$") else None
 
 
 def _typed(column: ColumnFacts) -> Proposal:
@@ -220,7 +194,8 @@ def _written_iso(column: ColumnFacts, instants: np.ndarray) -> Proposal:
         return Proposal(facts=facts, why=(*why, *_far_off(column, instants)))
     zone, told = _zone(instants, offsets.to_pylist())
     written = "Z" if column.matches("Z$") else "%:z" if column.some_match(":..$") else "%z"
-    spelled = f"%Y-%m-%d{separator}{clock}{written}"
+    apart = " " if column.matches(rf" {_OFFSET}") else ""
+    spelled = f"%Y-%m-%d{separator}{clock}{apart}{written}"
     facts |= {"zone": zone, "format": spelled, "stored": "timestamp[us]"}
     return Proposal(facts=facts, why=(*why, *told, *_far_off(column, instants)))
 
@@ -264,18 +239,70 @@ def _offset(moment: datetime) -> str:
 
 def _written(column: ColumnFacts) -> Proposal | None:
     """Propose the format that reads every text, and name a second one that does too."""
-    found = [f for f in _candidates(column) if _reads_all(column, f)]
+    found = [f for f in shaped_formats(column.matches) if _reads_all(column, f)]
     if not found:
         return None
     chosen = found[0]
-    instants, _ = to_microseconds(column.trimmed, format=chosen)
-    moments, texts = pa.array(instants.astype(np.int64), pa.timestamp("us")), column.trimmed
-    if not write_instants(moments, format=chosen).equals(texts):
+    if not _writes(column, chosen, like=chosen):
         loose = [re.sub(rf"%([{letters}])", r"%-\1", chosen) for letters in ("dmHI", "dm", "HI")]
         cased = [re.sub("%([bB])", r"%^\1", f).replace("%p", "%P") for f in (chosen, *loose)]
-        ways = dict.fromkeys((*loose, *cased))
-        exact = [f for f in ways if write_instants(moments, format=f).equals(texts)]
-        chosen = exact[0] if exact else chosen
+        chosen = _writes(column, *dict.fromkeys((*loose, *cased)), like=chosen) or chosen
+    return _proposed(column, chosen, found=found)
+
+
+def _parted(column: ColumnFacts) -> Proposal | None:
+    """Propose the format that the parts of texts say, where it gives every one of them again."""
+    if len(column.values) <= FEW or not column.some_match(r"\d"):
+        return None
+    shown = column.trimmed.slice(0, _SHOWN)
+    some = replace(column, values=shown, counts=column.counts[: len(shown)])
+    found = [f for f in moment_formats(shown.to_pylist(), dated=True) if _is_written(some, f)]
+    found = [f for f in found if _is_written(column, f)]
+    return _proposed(column, found[0], found=found) if found else None
+
+
+def _is_written(column: ColumnFacts, format: str) -> bool:
+    """Say whether a format reads all texts and gives them again."""
+    return _reads_all(column, format) and _writes(column, format, like=format) is not None
+
+
+def _writes(column: ColumnFacts, *formats: str, like: str) -> str | None:
+    """Return the first of some formats that gives all texts again, but for their offsets.
+
+    Args: like: a format that reads them.
+    """
+    texts = column.trimmed
+    if _without_offset(like) != like:
+        texts = trim(pc.replace_substring_regex(texts, _WITH_OFFSET, r"\1"))
+    instants, _ = to_microseconds(texts, format=_without_offset(like))
+    if np.isnan(instants).any():
+        return None
+    moments = pa.array(instants.astype(np.int64), pa.timestamp("us"))
+    unit = "ms" if column.matches(_MILLISECONDS) else "us"
+    right = (f for f in formats if _gives(moments, texts, format=_without_offset(f), unit=unit))
+    return next(right, None)
+
+
+def _without_offset(format: str) -> str:
+    return re.sub("%:?z", "", format).strip()
+
+
+def _gives(moments: pa.Array, texts: pa.Array, *, format: str, unit: str) -> bool:
+    """Say whether moments are written as texts are."""
+    few = write_instants(moments[:_SHOWN], format=format, unit=unit).equals(texts[:_SHOWN])
+    return few and bool(write_instants(moments, format=format, unit=unit).equals(texts))
+
+
+def _offsets(column: ColumnFacts) -> list[str | None]:
+    """Return the offset that stands in each text."""
+    found = pc.extract_regex(column.trimmed, rf"{_WITH_OFFSET}")
+    offsets: list[str | None] = pc.struct_field(found, "o").to_pylist()
+    return offsets
+
+
+def _proposed(column: ColumnFacts, chosen: str, *, found: Sequence[str]) -> Proposal | None:
+    """Propose instants that are written by ``chosen``, the first that was found."""
+    instants, _ = to_microseconds(column.trimmed, format=chosen)
     finest = _resolution_of(chosen)
     if finest == "microsecond" and column.matches(_MILLISECONDS):
         finest = "millisecond"
@@ -283,33 +310,14 @@ def _written(column: ColumnFacts) -> Proposal | None:
     if chosen == "%Y%m" and bounds["minimum"][:4] == bounds["maximum"][:4]:
         return None
     facts = {"kind": "datetime", "format": chosen, "resolution": finest, **bounds}
-    if "%z" in chosen:
-        offsets = [f"{t[-5:-2]}:{t[-2:]}" for t in column.trimmed.to_pylist()]
-        facts |= {"zone": _zone(instants, offsets)[0], "stored": "timestamp[us]"}
+    told: tuple[str, ...] = ()
+    if "%z" in chosen or "%:z" in chosen:
+        zone, told = _zone(instants, _offsets(column))
+        facts |= {"zone": zone, "stored": "timestamp[us]"}
     why = [f"all read as dates written {chosen}"]
     if len(found) > 1:
         why = [f"dates read as {chosen} and as {found[1]}; say which in format"]
-    return Proposal(facts=facts, why=(*why, *_far_off(column, instants)))
-
-
-def _candidates(column: ColumnFacts) -> list[str]:
-    """Return the formats whose shape all texts have."""
-    if not column.some_match(r"\d"):
-        return []
-    days = [(p, f) for p, f in _FORMATS if column.matches(p)]
-    found = []
-    for pattern, day in days:
-        if column.matches(pattern if pattern.endswith("$") else rf"{pattern}$"):
-            found.append(day)
-            found += [day.replace(" ", "-")] if day == "%b %Y" else []
-            continue
-        for between in (" ", "T", ", ", ":"):
-            found += [
-                f"{day}{between}{clock}"
-                for shape, clock in _CLOCKS
-                if column.matches(rf"{pattern.rstrip('$')}{between}{shape}")
-            ]
-    return found
+    return Proposal(facts=facts, why=(*why, *told, *_far_off(column, instants)))
 
 
 def _reads_all(column: ColumnFacts, format: str) -> bool:
@@ -322,7 +330,7 @@ def _reads_all(column: ColumnFacts, format: str) -> bool:
 
 def _resolution_of(format: str) -> str:
     """Return the finest part that a format writes."""
-    plain = format.replace("%-", "%").replace("%^", "%")
+    plain = reading_format(format)
     return next((name for marks, name in _PARTS if any(m in plain for m in marks)), "year")
 
 

@@ -18,7 +18,13 @@ from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
 from silosynth.common.codec.written.columns import is_number
-from silosynth.common.codec.written.moments import DAY, to_day_microseconds, write_clock
+from silosynth.common.codec.written.moment_parts import moment_formats
+from silosynth.common.codec.written.moments import (
+    DAY,
+    to_day_microseconds,
+    write_clock,
+    write_instants,
+)
 from silosynth.common.codec.written.parsing import numbers_as_text, to_texts
 from silosynth.common.schema import TimeAttribute, day_seconds
 
@@ -49,6 +55,8 @@ _LAST_MINUTE = 2400
 _MOST_AN_HOUR = 4
 """Endings of one hour that count as evidence: neighbours hold no more."""
 _CHANCE = math.log(1e-4)
+_SHOWN = 500
+"""Distinct texts that formats are worked out from; all are read by one then."""
 
 
 def _read(attribute: TimeAttribute, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -112,6 +120,28 @@ def _written(column: ColumnFacts) -> Proposal | None:
         facts: dict[str, Any] = {"kind": "time", "resolution": finest}
         facts |= {"format": format} if format else {}
         return Proposal(facts=facts | ({"midnight": midnight} if midnight else {}))
+    return _parted(column)
+
+
+def _parted(column: ColumnFacts) -> Proposal | None:
+    """Propose the format that the parts of texts say, where it gives every one of them again.
+
+    Without a colon numbers of another meaning look alike, unless a zero stands before some.
+    """
+    clock = column.some_match(r"\d") and (column.matches(":") or column.some_match("^0"))
+    if len(column.values) <= FEW or not clock:
+        return None
+    texts, unit = column.trimmed, "ms" if column.matches(r"\d[.,]\d{3}(\D|$)") else "us"
+    for format in moment_formats(texts.slice(0, _SHOWN).to_pylist(), dated=False):
+        ticks, unreadable = to_day_microseconds(texts, format=format)
+        moments = pa.array(np.nan_to_num(ticks).astype(np.int64), pa.timestamp("us"))
+        if unreadable.any() or not write_instants(moments, format=format, unit=unit).equals(texts):
+            continue
+        finest = "minute" if "%M" in format else "hour"
+        finest = "second" if "%S" in format else finest
+        fine = "millisecond" if unit == "ms" else "microsecond"
+        facts = {"kind": "time", "resolution": fine if "%f" in format else finest, "format": format}
+        return Proposal(facts=facts, why=(f"all read as times of day written {format}",))
     return None
 
 

@@ -22,7 +22,9 @@ _PAIRS = (
     (" ", "."),
     ("'", "."),
     ("\u00a0", ","),
+    ("\u00a0", "."),
     ("\u202f", ","),
+    ("\u202f", "."),
     ("\u2019", "."),
 )
 MINUS = "\u2212"
@@ -35,11 +37,25 @@ _BRACKETS = {
 _EXPONENT = r"^[+-]?\d(?:\.(?P<f>\d+))?(?P<e>[eE])[+-]\d{2,3}$"
 _INDIAN = re.compile(r"\d,\d{2},\d{3}(\D|$)")
 _CURRENCIES = {"usd", "us$", "eur", "gbp", "chf", "jpy", "rs", "rs.", "a$", "c$", "kr", "r$"}
+_CURRENCIES |= {"aud", "cad", "nzd", "sek", "nok", "dkk", "isk", "pln", "czk", "huf", "ron", "bgn"}
+_CURRENCIES |= {"cny", "rmb", "hkd", "sgd", "twd", "krw", "inr", "idr", "myr", "php", "thb", "vnd"}
+_CURRENCIES |= {"brl", "mxn", "ars", "clp", "cop", "zar", "ngn", "kes", "egp", "sar", "aed", "ils"}
+_CURRENCIES |= {"try", "rub", "uah", "au$", "ca$", "nz$", "hk$", "s$", "nt$", "mx$", "rm", "rp"}
+_CURRENCIES |= {"fr.", "sfr.", "ft", "lei", "kč", "zł", "kr."}
 _UNITS = {"kg", "g", "mg", "lb", "lbs", "t", "km", "m", "cm", "mm", "ft", "in", "mi", "l", "ml"}
 _UNITS |= {"h", "hr", "hrs", "min", "mins", "s", "sec", "ms", "mph", "kmh", "km/h", "kwh", "kw"}
 _UNITS |= {"c", "f", "k", "gb", "mb", "kb", "tb", "hz", "ghz", "mhz", "years", "days", "months"}
 _UNITS |= {"°c", "°f", "°", "µg", "ug", "mcg", "iu", "bpm", "mmhg", "usd/mt", "kcal", "cal", "pt"}
+_UNITS |= {"x", "pct", "bp", "bps", "ppm", "ppb", "db", "rpm", "psi", "bar", "mbar", "pa", "hpa"}
+_UNITS |= {"kpa", "v", "mv", "kv", "a", "ma", "w", "mw", "gw", "wh", "mwh", "gwh", "j", "kj", "mj"}
+_UNITS |= {"oz", "gal", "yd", "kn", "kts", "ha", "ac", "sqft", "sqm", "ng", "pg", "dl", "cl", "u"}
+_UNITS |= {"pcs", "pts", "wk", "wks", "weeks", "mo", "mos", "nmol/l", "g/l", "g/dl", "m/s"}
 _UNITS |= {"year", "day", "yrs", "hours", "minutes", "bhp", "kmpl", "cc", "nm", "mmol/l", "mg/dl"}
+
+_WORD = re.compile(r"(?:per )?[^\W\d_]{2,12}[.²³]?(?: [^\W\d_]{1,12})?")
+_LONGEST_AFFIX = 16
+"""Signs that a schema takes of what stands beside a number, its space among them."""
+_RATE = re.compile(r"/ ?[^\W\d_]{1,12}")
 
 
 def undress(trimmed: pa.Array, spelled: NumberText) -> pa.Array:
@@ -169,6 +185,7 @@ def powers_of(trimmed: pa.Array) -> NumberText | None:
 def recognise(trimmed: pa.Array) -> NumberText | None:
     """Return the one dress that all texts wear, or None where they wear none or several.
 
+    A word that stands behind every number, after a space, is its unit, whatever word it is.
     Only marks that the texts show are looked for; where a comma or a point could be either
     thousands or decimals, groups of three all through mean thousands.
     """
@@ -176,16 +193,25 @@ def recognise(trimmed: pa.Array) -> NumberText | None:
     shown = texts[:: max(len(texts) // 1000, 1)]
     bare = [_without_brackets(text) for text in shown]
     affixes = {_NUMBER.sub("\0", text) for text in bare}
-    split = [a.replace("-", "").replace("+", "").split("\0") for a in affixes]
+    split = [_signs_off(affix).split("\0") for affix in affixes]
     if not split or any(len(parts) != 2 for parts in split):
         return None
     prefixes, suffixes = {p[0].strip() for p in split}, {p[1].strip() for p in split}
     if len(prefixes) != 1 or len(suffixes) != 1:
         return None
     prefix, suffix = prefixes.pop(), suffixes.pop()
-    if not (_is_known(prefix, _CURRENCIES) and _is_known(suffix, _UNITS | _CURRENCIES)):
+    apart = all(parts[1].startswith(" ") for parts in split)
+    unit = (apart and _WORD.fullmatch(suffix)) or _RATE.fullmatch(suffix)
+    known = (bool(unit) and len(suffix) < _LONGEST_AFFIX) or _is_known(suffix, _UNITS | _CURRENCIES)
+    if not (known and _is_known(prefix, _CURRENCIES)):
         return None
     return _marks(trimmed, bare, prefix=prefix, suffix=suffix)
+
+
+def _signs_off(affix: str) -> str:
+    """Take signs off what stands around a number; that of ``12,-`` is no sign."""
+    bare = affix.replace("-", "").replace("+", "")
+    return f"{bare}-" if re.search(r"\0[,.]-$", affix) else bare
 
 
 def _without_brackets(text: str) -> str:

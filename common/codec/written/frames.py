@@ -15,6 +15,8 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api.types import pandas_dtype
 
+from silosynth.common.schema import reading_format
+
 Frame: TypeAlias = pd.DataFrame
 
 _NULLABLE = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
@@ -40,9 +42,7 @@ def to_pandas(table: pa.Table, *, plain: Collection[str] = ()) -> Frame:
 def read_instants(texts: pa.Array, *, format: str | None) -> pa.Array:
     """Return texts as instants in UTC, null where one is unreadable, by ISO 8601 or ``format``."""
     series: pd.Series[Any] = pd.Series(texts.to_pylist(), dtype=object)
-    # %:z, %-d, %^b and %P say how to write an offset, a day, a month and a half of the day.
-    spelled = (format or "ISO8601").replace("%:z", "%z").replace("%P", "%p")
-    spelled = spelled.replace("%-", "%").replace("%^", "%")
+    spelled = "ISO8601" if format is None else reading_format(format)
     instants = pd.to_datetime(series, errors="coerce", utc=True, format=spelled)
     return pa.array(instants, from_pandas=True)
 
@@ -68,6 +68,8 @@ def read_sheet(path: Path) -> pa.Table:
 def _convert(series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
     """Convert one column; periods and intervals become text, in their order where they have one."""
     kind = series.dtype
+    if isinstance(kind, pd.SparseDtype):
+        series = series.astype(kind.subtype)
     if isinstance(kind, pd.CategoricalDtype) and isinstance(
         kind.categories, pd.IntervalIndex | pd.PeriodIndex
     ):

@@ -1,4 +1,4 @@
-"""Instants, times of day and spans of time: read from text, and written as people write them."""
+"""Instants and times of day: read from text, and written as people write them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from silosynth.common.codec.written.parsing import distinct, to_microseconds, tr
 DAY = 86_400_000_000
 _MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 _CLOCK = r"^(?P<h>\d{1,2}):(?P<m>[0-5]\d)(?::(?P<s>[0-5]\d)(?P<f>\.\d{1,6})?\d*)?$"
-_BARE_SPAN = r"^(-?\d+) (\d{1,2}:\d{2}:\d{2}.*)$"
 
 WHOLE_CLOCKS = {
     f"%-H%M{seconds}{ending}": (digits, ending)
@@ -27,7 +26,7 @@ WHOLE_CLOCKS = {
 }
 """Formats of times of day as whole numbers, 517 for 05:17: their digits, and what follows them."""
 
-_EACH = ("%-", "%^", "%P", "%f", "%y", "%a", "%A", "%G", "%z")
+_EACH = ("%-", "%_", "%0", "%#", "%^", "%P", "%f", "%y", "%a", "%A", "%G", "%e", "%z")
 """What Arrow does not write as Python does."""
 _CASED = re.compile(r"%(\^[aAbB]|P)")
 
@@ -42,20 +41,11 @@ def to_day_microseconds(
     Args: midnight: another text for the beginning of a day, such as 2400.
     """
     if is_text(column.type) or pt.is_dictionary(column.type):
-        return _by_value(
+        return by_value(
             column, lambda values: _read_clock(values, format=format, midnight=midnight)
         )
     if pt.is_time(column.type):
-        return _scaled(column)
-    return np.full(len(column), np.nan), np.zeros(len(column), dtype=bool)
-
-
-def to_span_microseconds(column: pa.Array) -> Read:
-    """Return (rows,) float64 microseconds of spans of time, and where a text was unreadable."""
-    if is_text(column.type) or pt.is_dictionary(column.type):
-        return _by_value(column, _read_spans)
-    if pt.is_duration(column.type):
-        return _scaled(column)
+        return scaled(column)
     return np.full(len(column), np.nan), np.zeros(len(column), dtype=bool)
 
 
@@ -76,7 +66,7 @@ def write_instants(
         format += "%:z" if instants.type.tz else ""
     fine = format.replace("%S.%f", "")
     if any(mark in fine for mark in _EACH):
-        return _write_each(instants, format)
+        return _write_each(instants, format, unit=unit)
     if "%f" not in format:
         # Seconds of finer timestamps would be written with their fraction.
         instants = instants.cast(pa.timestamp("s", tz=instants.type.tz), safe=False)
@@ -100,19 +90,15 @@ def write_clock(microseconds: np.ndarray, *, format: str | None, finest: str) ->
     return pc.replace_substring_regex(texts, r"^0{1,5}(\d)", r"\1")
 
 
-def write_spans(microseconds: np.ndarray, *, format: str | None) -> pa.Array:
-    """Write spans of time as text."""
-    write = _SPANS[format or "days"]
-    return pa.array([write(int(value)) for value in microseconds], pa.large_string())
-
-
-def _write_each(instants: pa.Array, format: str) -> pa.Array:
+def _write_each(instants: pa.Array, format: str, *, unit: str) -> pa.Array:
     """Write each distinct instant by Python, which knows days without a zero before them."""
     values, positions = distinct(instants)
     texts = []
     for moment in values.to_pylist():
         offset = moment.strftime("%z") if isinstance(moment, datetime) else ""
         spelled = format.replace("%:z", f"{offset[:3]}:{offset[3:]}")
+        if unit == "ms" and isinstance(moment, datetime):
+            spelled = spelled.replace("%f", f"{moment.microsecond // 1000:03}")
         texts.append(None if moment is None else moment.strftime(_cased(moment, spelled)))
     return pa.array(texts, pa.large_string()).take(pa.array(positions))
 
@@ -129,7 +115,7 @@ def _cased(moment: date, format: str) -> str:
     )
 
 
-def _by_value(column: pa.Array, read: Callable[[pa.Array], Read]) -> Read:
+def by_value(column: pa.Array, read: Callable[[pa.Array], Read]) -> Read:
     """Read the distinct values of a text column."""
     values, positions = distinct(column)
     if not is_text(values.type):
@@ -138,7 +124,7 @@ def _by_value(column: pa.Array, read: Callable[[pa.Array], Read]) -> Read:
     return numbers[positions], unreadable[positions]
 
 
-def _scaled(column: pa.Array) -> Read:
+def scaled(column: pa.Array) -> Read:
     """Return typed times or spans in microseconds, rounded down."""
     whole = column.cast(pa.int32() if pt.is_time32(column.type) else pa.int64())
     ticks = whole.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
@@ -158,7 +144,7 @@ def _read_clock(trimmed: pa.Array, *, format: str | None, midnight: str | None =
         padded = pc.utf8_lpad(pc.if_else(whole, trimmed, None), digits + len(ending), "0")
         format = "%H%M" + "%S" * (digits == 6) + ending
         numbers, _ = _read_clock(padded, format=format)
-        return numbers, np.isnan(numbers) & _said(trimmed)
+        return numbers, np.isnan(numbers) & says_something(trimmed)
     if format is not None:
         dated = join_texts("1970-01-01 ", trimmed)
         numbers, unreadable = to_microseconds(dated, format=f"%Y-%m-%d {format}")
@@ -171,18 +157,7 @@ def _read_clock(trimmed: pa.Array, *, format: str | None, midnight: str | None =
     total = hours * 3600 + minutes * 60 + np.nan_to_num(seconds)
     numbers = np.floor(total * 1e6 + np.rint(np.nan_to_num(fractions) * 1e6))
     numbers = np.where(total < 86_400, numbers, np.nan)
-    return numbers, np.isnan(numbers) & _said(trimmed)
-
-
-def _read_spans(trimmed: pa.Array) -> Read:
-    from silosynth.common.codec.written.frames import read_spans  # see there why not above
-
-    # pandas wants the word; "1 02:30:00" is how a schema spells it.
-    spelled = pc.replace_substring_regex(trimmed, _BARE_SPAN, r"\1 days \2")
-    spelled = pc.replace_substring_regex(spelled, r"^(-?\d{1,4}:\d{2})$", r"\1:00")
-    readable = pc.if_else(pc.match_substring_regex(spelled, r"\d.*[:a-zA-Z]"), spelled, None)
-    numbers = np.rint(read_spans(readable) * 1e6)
-    return numbers, np.isnan(numbers) & _said(trimmed)
+    return numbers, np.isnan(numbers) & says_something(trimmed)
 
 
 def _float(texts: pa.Array) -> np.ndarray:
@@ -191,75 +166,11 @@ def _float(texts: pa.Array) -> np.ndarray:
     return numbers
 
 
-def _said(trimmed: pa.Array) -> np.ndarray:
+def says_something(trimmed: pa.Array) -> np.ndarray:
     """Mark texts that say something."""
     said = pc.fill_null(pc.invert(pc.match_substring_regex(trimmed, r"^(?i:nan|nat)?$")), False)
     marked: np.ndarray = said.to_numpy(zero_copy_only=False)
     return marked
-
-
-def _parts(value: int) -> tuple[str, int, int, int, str]:
-    """Return sign, days, hours, minutes and seconds with their fraction."""
-    sign, size = ("-", -value) if value < 0 else ("", value)
-    seconds, micros = divmod(size, 1_000_000)
-    days, rest = divmod(seconds, 86_400)
-    fraction = f".{micros:06}" if micros else ""
-    return sign, days, rest // 3600, rest % 3600 // 60, f"{rest % 60:02}{fraction}"
-
-
-def _as_days(value: int) -> str:
-    if value < 0:
-        # As pandas writes it: a day less, and the time up to it.
-        days, rest = divmod(value, DAY)
-        return f"{days} days +{_as_days(rest).partition('days ')[2]}"
-    _, days, hours, minutes, seconds = _parts(value)
-    return f"{days} days {hours:02}:{minutes:02}:{seconds}"
-
-
-def _as_clock(value: int) -> str:
-    sign, days, hours, minutes, seconds = _parts(value)
-    return f"{sign}{days * 24 + hours}:{minutes:02}:{seconds}"
-
-
-def _as_long_clock(value: int) -> str:
-    sign, days, hours, minutes, seconds = _parts(value)
-    return f"{sign}{days * 24 + hours:02}:{minutes:02}:{seconds}"
-
-
-def _as_hours(value: int) -> str:
-    sign, days, hours, minutes, _ = _parts(value)
-    return f"{sign}{days * 24 + hours}:{minutes:02}"
-
-
-def _as_iso(value: int) -> str:
-    sign, days, hours, minutes, seconds = _parts(value)
-    return f"{sign}P{days}DT{hours}H{minutes}M{_bare(seconds)}S"
-
-
-def _as_short_iso(value: int) -> str:
-    """Leave out what is zero."""
-    sign, days, hours, minutes, seconds = _parts(value)
-    parts = ((str(hours), "H"), (str(minutes), "M"), (_bare(seconds), "S"))
-    clock = "".join(f"{part}{unit}" for part, unit in parts if part != "0")
-    if not days and not clock:
-        return "PT0S"
-    return f"{sign}P{f'{days}D' if days else ''}{f'T{clock}' if clock else ''}"
-
-
-def _bare(seconds: str) -> str:
-    """Return seconds without a zero before them."""
-    bare = seconds.lstrip("0")
-    return bare if bare[:1].isdigit() else f"0{bare}"
-
-
-_SPANS = {
-    "days": _as_days,
-    "clock": _as_clock,
-    "long-clock": _as_long_clock,
-    "hours": _as_hours,
-    "iso": _as_iso,
-    "short-iso": _as_short_iso,
-}
 
 
 def epoch_text(seconds: float) -> str:

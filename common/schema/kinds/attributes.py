@@ -28,7 +28,14 @@ from silosynth.common.schema.kinds.bins import (
     read_duration,
     spell_duration,
 )
-from silosynth.common.schema.kinds.forms import MomentFormat, NumberText, Words, Zone, since
+from silosynth.common.schema.kinds.forms import (
+    MomentFormat,
+    NumberText,
+    SpanFormat,
+    Words,
+    Zone,
+    since,
+)
 from silosynth.common.schema.kinds.generated import GeneratedAttribute, Instant
 
 
@@ -297,12 +304,7 @@ class DurationAttribute(BaseTemporal):
     kind: Literal["duration"] = "duration"
     minimum: Span
     maximum: Span
-    format: Literal["days", "clock", "long-clock", "hours", "iso", "short-iso"] | None = Field(
-        default=None,
-        description=(
-            "text as '1 days 02:30:00', '2:30:00', '02:30:00', '2:30', 'P0DT2H30M0S' or 'PT2H30M'"
-        ),
-    )
+    format: SpanFormat | None = None
 
     def limits(self) -> tuple[float, float]:
         """Return the bounds in seconds."""

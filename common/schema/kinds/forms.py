@@ -31,17 +31,23 @@ def since(version: int, **facts: Any) -> Any:
     return Field(json_schema_extra={SINCE: version}, **facts)
 
 
-_FLAGS = re.compile(r"%[-_:^#0]")
-_SHORT = {"%F": "%Y-%m-%d", "%T": "%H:%M:%S", "%R": "%H:%M", "%D": "%m/%d/%y", "%e": "%d"}
+_MARK = re.compile(r"%[-_:^#0]*(.)", re.DOTALL)
+_SHORT = {"F": "%Y-%m-%d", "T": "%H:%M:%S", "R": "%H:%M", "D": "%m/%d/%y", "e": "%d", "P": "%p"}
+
+
+def reading_format(format: str) -> str:
+    """Return the marks that read what ``format`` writes: how to write them is left out.
+
+    >>> reading_format("%-d %^b %Y, %_I:%M %P %:z")
+    '%d %b %Y, %I:%M %p %z'
+    """
+    return _MARK.sub(lambda mark: _SHORT.get(mark[1], f"%{mark[1]}"), format)
 
 
 def _check_marks(format: str) -> str:
     """Raise ValueError for a format that no date or time can be read by, or written in."""
-    plain = _FLAGS.sub("%", format).replace("%P", "%p")
-    for short, long in _SHORT.items():
-        plain = plain.replace(short, long)
     try:
-        datetime.strptime("", plain)
+        datetime.strptime("", reading_format(format))
     except ValueError as err:
         if "does not match" not in str(err):
             raise ValueError(
@@ -52,6 +58,44 @@ def _check_marks(format: str) -> str:
 
 MomentFormat = Annotated[str, Field(max_length=64, pattern="%"), AfterValidator(_check_marks)]
 """A format of dates and times as strptime has them."""
+
+
+_SPANS = ("days", "clock", "long-clock", "hours", "iso", "short-iso", "python", "postgres")
+_SPAN_MARK = re.compile(r"\{([dhms])(:02)?\}")
+
+
+def span_marks(pattern: str | None) -> tuple[str, ...] | None:
+    """Return the parts of a pattern of spans, days first; None for what is no such pattern.
+
+    >>> span_marks("{h}h {m:02}m")
+    ('h', 'm')
+    """
+    marks = [mark[1] for mark in _SPAN_MARK.finditer(pattern or "")]
+    words = _SPAN_MARK.sub("", pattern or "")
+    if not marks or "".join(marks) not in "dhms" or re.search(r"[\d{}\x00-\x1f]", words):
+        return None
+    return tuple(marks)
+
+
+def _check_span(format: str) -> str:
+    """Raise ValueError for a way to write spans of time that is neither known nor a pattern."""
+    if format not in _SPANS and span_marks(format) is None:
+        raise ValueError(
+            f"{format!r} is no format of spans of time; write one of {', '.join(_SPANS)}, or a "
+            "pattern such as '{h}h {m:02}m' of the parts d, h, m and s in this order"
+        )
+    return format
+
+
+_SPAN_WORDS = (
+    "days: '1 days 02:30:00', clock: '2:30:00', long-clock: '02:30:00', hours: '2:30', iso: "
+    "'P0DT2H30M0S', short-iso: 'PT2H30M', python: '1 day, 2:30:00', postgres: '1 day 02:30:00', "
+    "or a pattern such as '{h}h {m:02}m'"
+)
+SpanFormat = Annotated[
+    str, Field(max_length=64, description=_SPAN_WORDS), AfterValidator(_check_span)
+]
+"""How spans of time are written: by a program's name for it, or by a pattern of their parts."""
 
 
 class Resolution(StrEnum):
@@ -184,7 +228,8 @@ class CsvDialect(PlainModel):
         facts = [f"fields separated by {spelled}"]
         facts += [f"quoted by {self.quote}"] if self.quote != '"' else []
         facts += [f"encoding {self.encoding}"] if self.encoding != "utf-8" else []
-        facts += [f"{self.skip} lines before the header"] if self.skip else []
+        lines = "1 line" if self.skip == 1 else f"{self.skip} lines"
+        facts += [f"{lines} before the header"] if self.skip else []
         facts += ["no header line"] if not self.header else []
         if self.quoted:
             facts += ["every field in quotes" if self.quoted == "all" else "some columns in quotes"]

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from silosynth.client.drafting import draft_schema
@@ -298,3 +299,15 @@ def test_spelled_dictionaries_are_texts_in_a_file() -> None:
     table = pa.table({"x": pa.array([1, 5, 9] * 20).dictionary_encode()})
     out = back(table, draft_schema(table, name="t").schema, form=Form.SPELLED)
     assert set(out["x"].to_pylist()) == {"1", "5", "9"}
+
+
+def test_columns_that_are_packed_are_what_they_hold() -> None:
+    numbers = np.repeat(np.arange(30), 20)
+    runs = pc.run_end_encode(pa.array(numbers))
+    draft = draft_schema(pa.table({"x": runs, "y": numbers % 7}), name="t")
+    assert kinds(draft)["x"] == "integer"
+    assert back(pa.table({"x": runs, "y": numbers % 7}), draft.schema)["x"].type == pa.int64()
+    sparse = pd.DataFrame({"x": pd.arrays.SparseArray(numbers % 11), "y": numbers})
+    draft = draft_schema(sparse, name="t")
+    assert kinds(draft)["x"] == "integer"
+    assert back(sparse, draft.schema)["x"].type == pa.int64()

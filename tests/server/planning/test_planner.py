@@ -325,3 +325,21 @@ def test_a_bound_on_the_rows_counts_the_noise_of_all_silos_by_trust() -> None:
     own = new_plan(_numbers(5, lists=0), method="independent", **asked)
     shared = new_plan(_numbers(5, lists=0), method="independent", trust="shared", **asked)
     assert _values_part(own) > 2 * _values_part(shared) > 0.1
+
+
+def test_one_ways_get_more_where_their_noise_is_much_for_the_rows() -> None:
+    def share(**changes: Any) -> float:
+        plan = _new(method=Method.AIM, **changes)
+        costs = {p.name: p.marginals / p.sigma2 for p in plan.phases if p.name not in OF_VALUES}
+        return float(costs[PhaseName.ONE_WAY] / sum(costs.values()))
+
+    many = share(rows_at_most=10**7)
+    assert many == pytest.approx(0.4, abs=0.005)
+    assert share() == pytest.approx(many, abs=0.005)
+    fewer = [share(rows_at_most=rows) for rows in (400, 200, 100, 10)]
+    assert fewer == sorted(fewer)
+    assert many < fewer[0] < fewer[1] < fewer[-1]
+    assert fewer[-1] == pytest.approx(0.7, abs=0.005)
+    apart = share(rows_at_most=400, silos=tuple("abcdefgh"))
+    assert apart > fewer[0], "own noise of more silos is more noise in their sum"
+    assert share(rows_at_most=400, rows_per_person=2) > fewer[0]
