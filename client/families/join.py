@@ -182,7 +182,8 @@ class _Duck:
         for alias, column in key_columns(self._schema, name).items():
             kind = opened.stored.field(column).type
             text = _text(column, kind) if opened.query is None else _text_there(column, kind)
-            columns.append(f'{text} AS "{alias}"')
+            # Compared and sorted as bytes are, as here: a column may have a collation of its own.
+            columns.append(f'({text}) COLLATE "C" AS "{alias}"')
         origin = f"file{i}" if opened.query is None else f"({opened.query})"
         return f"SELECT {', '.join(columns)} FROM {origin}"
 

@@ -155,6 +155,37 @@ def test_a_server_sorts_persons_as_bytes_are(uri: str) -> None:
     assert np.array_equal(found.norms, counted({"people": people, "visits": visits}).norms)
 
 
+@pytest.mark.parametrize("names", [["b", "A", "C", "d"], ["b", "B", "a", "A"]])
+def test_a_database_sorts_persons_as_bytes_are_whatever_its_columns_say(
+    names: list[str], tmp_path: Path
+) -> None:
+    """Else rows of one person stood in the block of another, or one name decided over all."""
+    people = pa.table({"id": names, "sex": ["f"] * len(names)})
+    visits = pa.table(
+        {
+            "visit": [f"{n}{i}" for n in names for i in range(3)],
+            "id": [n for n in names for _ in range(3)],
+            "day": [1] * 3 * len(names),
+            "ward": ["a"] * 3 * len(names),
+        }
+    )
+    tables, path = {"people": people, "visits": visits}, tmp_path / "clinic.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        for name, table in tables.items():
+            connection.register("rows", table)
+            connection.execute(f'CREATE TABLE "{name}" AS SELECT * FROM rows')
+            connection.execute(f'ALTER TABLE "{name}" ALTER id TYPE VARCHAR COLLATE NOCASE')
+    sources = {
+        n: SourceSpec(format=SourceFormat.DUCKDB, path=path, query=f'SELECT * FROM "{n}"')
+        for n in tables
+    }
+    found, want = counted(sources), counted(tables)
+    assert found.plain[0].sum() == len(names)
+    assert all(map(np.array_equal, found.plain, want.plain))
+    assert all(map(np.array_equal, found.weighed, want.weighed))
+    assert np.array_equal(found.norms, want.norms)
+
+
 @pytest.mark.parametrize("place", ["one database", "pushed down", "csv"])
 def test_a_table_that_lacks_what_says_whose_its_rows_are_is_named(
     place: str, places: Mapping[str, Mapping[str, TableSource]], tmp_path: Path

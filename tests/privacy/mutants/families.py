@@ -24,23 +24,23 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="families: a norm is that of the longest marginal alone",
         path="client/families/count.py",
-        old="np.add.at(squares,",
-        new="np.maximum.at(squares,",
+        old="squares = np.minimum(squares + each, BEYOND)",
+        new="squares = np.maximum(squares, each)",
         killed_by=(_WEIGHED,),
     ),
     Mutant(
         name="families: a norm forgets how often its marginals are scaled",
         path="client/families/count.py",
-        old="each * each * question.scale**2",
-        new="each * each",
+        old="scaled = counts * question.scale",
+        new="scaled = counts",
         killed_by=(_WEIGHED,),
     ),
     Mutant(
         name="families: long squares wrap around",
         path="client/families/count.py",
-        old="small = fits_in_int64(rows, [q.scale for q in questions])",
-        new="small = True",
-        killed_by=(f"{_FAMILIES}::test_squares_do_not_wrap_however_many_rows_a_person_has",),
+        old="each[rounded > _LONG] = BEYOND",
+        new="each[rounded > np.inf] = BEYOND",
+        killed_by=(f"{_FAMILIES}::test_long_squares_weigh_and_are_long_as_they_are",),
     ),
     Mutant(
         name="families: every row of a parent is a first one",
@@ -122,6 +122,16 @@ MUTANTS: tuple[Mutant, ...] = (
         killed_by=(
             f"{_FAMILIES}"
             "::test_a_key_on_two_rows_has_what_is_below_it_at_one_of_them_whoever_else_is_there",
+        ),
+    ),
+    Mutant(
+        name="families: a column's own collation says which persons are one",
+        path="client/families/join.py",
+        old="""f'({text}) COLLATE "C" AS "{alias}"'""",
+        new="""f'({text}) AS "{alias}"'""",
+        killed_by=(
+            "tests/client/families/test_sources.py"
+            "::test_a_database_sorts_persons_as_bytes_are_whatever_its_columns_say",
         ),
     ),
     Mutant(
