@@ -25,7 +25,7 @@ from silosynth.common.plan import Plan
 from silosynth.server.planning import new_plan
 from silosynth.simulations.audit.audit import audit_plan
 from silosynth.simulations.audit.made_up import made_up_schema
-from silosynth.simulations.local import run_whole
+from silosynth.simulations.local import WHOLE
 
 DELTA = 1e-5
 Breach = Callable[[], Any]
@@ -117,9 +117,9 @@ def timed(seconds: list[float]) -> Iterator[None]:
 def healthy(name: str, plan: Plan, *, runs: int) -> list[Figure]:
     """Return what an audit of a right program finds."""
     seconds: list[float] = []
-    audit_plan(plan, run=run_whole, runs=4)  # tables of noise are built once
+    audit_plan(plan, run=WHOLE, runs=4)  # tables of noise are built once
     with timed(seconds):
-        found = audit_plan(plan, run=run_whole, runs=runs)
+        found = audit_plan(plan, run=WHOLE, runs=runs)
     low = found.law(found.low) / plan.privacy.epsilon
     first, speed = name == "mst" and not is_quick(), runs / seconds[0]
     return [
@@ -148,7 +148,7 @@ def healthy(name: str, plan: Plan, *, runs: int) -> list[Figure]:
 def broken(name: str, breach: Breach, plan: Plan, *, runs: int) -> list[Figure]:
     """Return whether a broken program is found."""
     with breach():
-        found = audit_plan(plan, run=run_whole, runs=runs)
+        found = audit_plan(plan, run=WHOLE, runs=runs)
     return [
         Figure(figure=f"mutant {name}: found", value=float(found.broken), unit="", at_least=1),
         Figure(figure=f"mutant {name}: found above the charge", value=found.z, unit="se"),

@@ -7,6 +7,9 @@ from tests.privacy.mutants.mutant import Mutant
 _FAMILIES = "tests/privacy/test_families.py"
 _RELEASE = "tests/privacy/test_families_release.py"
 _WEIGHED = f"{_FAMILIES}::test_a_family_moves_all_weighed_answers_by_at_most_f_times_t"
+_AUDIT = (
+    "tests/simulations/audit/test_families.py::test_of_families_no_more_is_learnt_than_was_charged"
+)
 _PLAIN = f"{_FAMILIES}::test_a_family_moves_each_plain_answer_by_one_in_one_cell"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -19,14 +22,14 @@ MUTANTS: tuple[Mutant, ...] = (
         "                    phase.weighing.fineness,\n"
         "                    weights[view.person],\n"
         "                )",
-        killed_by=(_WEIGHED,),
+        killed_by=(_WEIGHED, _AUDIT),
     ),
     Mutant(
         name="families: a norm is that of the longest marginal alone",
         path="client/families/count.py",
         old="squares = np.minimum(squares + each, BEYOND)",
         new="squares = np.maximum(squares, each)",
-        killed_by=(_WEIGHED,),
+        killed_by=(_WEIGHED, _AUDIT),
     ),
     Mutant(
         name="families: a norm forgets how often its marginals are scaled",
@@ -47,7 +50,7 @@ MUTANTS: tuple[Mutant, ...] = (
         path="client/families/count.py",
         old="first[1:] = table.above[1:] != table.above[:-1]",
         new="first[1:] = True",
-        killed_by=(_PLAIN,),
+        killed_by=(_PLAIN, _AUDIT),
     ),
     Mutant(
         name="families: the first row of a visit is taken for one a person",
@@ -84,7 +87,7 @@ MUTANTS: tuple[Mutant, ...] = (
         path="client/families/rows.py",
         old="order = np.lexsort((ranks, value, at))",
         new="order = np.lexsort((value, at))",
-        killed_by=(f"{_FAMILIES}::test_rows_of_one_day_are_ordered_by_a_secret",),
+        killed_by=(f"{_FAMILIES}::test_rows_of_one_day_are_ordered_by_a_secret", _AUDIT),
     ),
     Mutant(
         name="families: a row below a key of two persons counts for both",
