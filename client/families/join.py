@@ -266,6 +266,9 @@ def _text(column: str, kind: pa.DataType) -> str:
 def _text_there(column: str, kind: pa.DataType) -> str:
     """Return a key as text in SQL, of a column that DuckDB has in a type of its own."""
     name = quote(column)
+    if pt.is_decimal(kind) and kind.scale > 0:
+        # Digits after the point are as many as the type says, whatever the number.
+        return f"rtrim(rtrim(CAST({name} AS VARCHAR), '0'), '.')"
     if pt.is_floating(kind):
         return whole_number_sql(name, whole=f"CAST(CAST({name} AS HUGEINT) AS VARCHAR)")
     return text_sql(name, cast="TRY_CAST")

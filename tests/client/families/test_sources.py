@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import adbc_driver_postgresql.dbapi as dbapi
 import duckdb
@@ -184,6 +185,36 @@ def test_a_database_sorts_persons_as_bytes_are_whatever_its_columns_say(
     assert all(map(np.array_equal, found.plain, want.plain))
     assert all(map(np.array_equal, found.weighed, want.weighed))
     assert np.array_equal(found.norms, want.norms)
+
+
+@pytest.mark.parametrize("place", ["memory", "one database", "pulled", "pushed down"])
+def test_a_number_is_one_key_however_many_digits_are_written(
+    place: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Else its rows were nobody's, and one person who is written in two ways was two."""
+    decimals = "(VALUES (7.0), (8.50), (10.000)) AS t(id)"
+    queries = {
+        "people": f"SELECT id, 'f' AS sex FROM {decimals}",
+        "visits": f"SELECT NULL AS visit, CAST(id AS DECIMAL(9, 4)) AS id, 1 AS day, 'a' AS ward "
+        f"FROM {decimals}",
+    }
+    sources: dict[str, TableSource]
+    where: dict[str, Any]
+    if place == "memory":
+        with duckdb.connect() as connection:
+            sources = {n: connection.sql(q).to_arrow_table() for n, q in queries.items()}
+    elif place == "one database":
+        duckdb.connect(str(tmp_path / "x.duckdb")).close()
+        where = {"format": SourceFormat.DUCKDB, "path": tmp_path / "x.duckdb"}
+        sources = {n: SourceSpec(query=q, **where) for n, q in queries.items()}
+    else:
+        where = {"format": SourceFormat.POSTGRESQL, "uri": request.getfixturevalue("uri")}
+        down = place == "pushed down"
+        sources = {n: SourceSpec(query=q, push_down=down, **where) for n, q in queries.items()}
+    told: list[str] = []
+    found = counted(sources, told)
+    assert found.plain[0].sum() == 3
+    assert told[-1] == "visits: 3 rows belong to a person and are counted"
 
 
 @pytest.mark.parametrize("place", ["one database", "pushed down", "csv"])

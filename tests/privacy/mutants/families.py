@@ -138,6 +138,16 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
+        name="families: a number is another key where its type writes more digits",
+        path="client/families/join.py",
+        old="if pt.is_decimal(kind) and kind.scale > 0:",
+        new="if pt.is_decimal(kind) and kind.scale > 99:",
+        killed_by=(
+            "tests/client/families/test_sources.py"
+            "::test_a_number_is_one_key_however_many_digits_are_written[memory]",
+        ),
+    ),
+    Mutant(
         name="families: the bytes of one row decide whether tables are counted",
         path="client/families/opened.py",
         old="        return pa.binary()\n",
