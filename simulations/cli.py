@@ -14,7 +14,7 @@ from silosynth.simulations.audit import register_audit
 from silosynth.simulations.demo import demo
 from silosynth.simulations.ended import localise, replicate, report, simulate_evaluation
 from silosynth.simulations.families import simulate_folders
-from silosynth.simulations.local import run_whole
+from silosynth.simulations.local import WHOLE
 from silosynth.simulations.real_time import RowFlags, WorldFlags, live_in_world
 from silosynth.simulations.run import Engine
 from silosynth.simulations.scenario import register_scenario
@@ -42,7 +42,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     app.command("localise")(localise)
     app.command("demo")(demo)
     register_scenario(groups)
-    register_audit(groups, run=run_whole)
+    register_audit(groups, run=WHOLE)
 
 
 def simulate_command(

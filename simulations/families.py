@@ -61,7 +61,7 @@ def simulate_tables(
     files = {silo: find_tables(folder, schema=schema) for silo, folder in silos.items()}
     directory.mkdir(parents=True, exist_ok=True)
     run = RunDirectory(path=directory)
-    gateways = FamilyGateways(plan=plan, schema=schema, files=files, tell=tell, bits=bits)
+    gateways = FamilyGateways(plan=plan, schema=schema, tables=files, tell=tell, bits=bits)
     with alone(run.path), ExitStack() as stack:
         _claim(run, plan=plan, schema=schema)
         gateways.open({s: SiloDirectory(path=run.silos / s) for s in plan.silos}, stack)

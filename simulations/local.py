@@ -11,7 +11,6 @@ import pyarrow as pa
 from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger
 from silosynth.client.noise import BitSource
-from silosynth.client.source import load_secret
 from silosynth.common.codec import Codec
 from silosynth.common.messages import (
     Request,
@@ -25,9 +24,16 @@ from silosynth.common.schema import Schema, dump_schema
 from silosynth.server.coordinator import Agree, Answered, Event, State, Stated, finish
 from silosynth.server.driver import Generator, Journal, Progress, no_generator
 from silosynth.server.driver.drive import drive
-from silosynth.simulations.audit import Ran
+from silosynth.simulations.audit import Ran, Runs
 from silosynth.simulations.one_process import HeldLedgers, OneProcess, Remembered, fits_memory
-from silosynth.simulations.silos import SiloDirectory, make_silos, open_gateway, refill_silos
+from silosynth.simulations.several import run_families
+from silosynth.simulations.silos import (
+    SiloDirectory,
+    make_silos,
+    open_gateway,
+    refill_silos,
+    secrets_of,
+)
 
 _ONCE = Remembered(2)
 """An audit runs hundreds of plans of one schema."""
@@ -155,9 +161,13 @@ def run_whole(
     return Ran(
         answers=answers,
         charges=[_charged(silo, plan) for silo in places],
-        secrets={s.name: load_secret(s.secret) for s in places if s.secret.exists()},
+        secrets=secrets_of(places),
         sampler=lambda: dump_sampler(finish(state).sampler),
     )
+
+
+WHOLE = Runs(table=run_whole, families=run_families)
+"""What runs a whole plan, of one table or of several."""
 
 
 def _charged(silo: SiloDirectory, plan: Plan) -> dict[str, int]:

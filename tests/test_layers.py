@@ -144,10 +144,11 @@ ROOMS: dict[str, str] = {
     "common/accounting common/certificate common/cli common/estimate common/evaluate "
     "common/families common/page common/plan common/reach common/report common/roster "
     "common/sampler common/schema common/tables common/telemetry common/trust",
-    "simulations/audit": "client/gateway client/learning client/noise client/source "
-    "common/accounting common/cli common/codec common/generator common/held common/messages "
-    "common/plan common/report common/schema server/coordinator server/driver server/judging "
-    "server/measuring server/methods server/planning",
+    "simulations/audit": "client/families client/gateway client/learning client/noise "
+    "client/source common/accounting common/cli common/codec common/families common/generator "
+    "common/held common/messages common/plan common/report common/schema common/tables "
+    "server/coordinator server/driver server/judging server/measuring server/methods "
+    "server/planning",
     "simulations/one_process": "client/ledger common/audit common/codec common/plan",
     "simulations/world": "common/plan common/schema",
     "simulations/digits": "common/plan common/sampler common/schema server/planning",
@@ -155,10 +156,10 @@ ROOMS: dict[str, str] = {
     "client/maps client/noise client/policy client/source client/sums common/audit common/codec "
     "common/generator common/plan common/schema",
     "simulations/on_ray": "simulations/silos",
-    "simulations/several": "simulations/one_process client/families client/gateway client/ledger "
-    "client/noise client/policy client/source client/sums common/audit common/certificate "
-    "common/forest common/likeness common/messages common/plan common/report "
-    "common/tables server/coordinator",
+    "simulations/several": "simulations/audit simulations/one_process client/families "
+    "client/gateway client/ledger client/noise client/policy client/source client/sums "
+    "common/audit common/certificate common/forest common/likeness common/messages common/plan "
+    "common/report common/tables server/coordinator server/driver",
     "simulations/scenario": "simulations/one_process simulations/world client/gateway "
     "client/ledger client/maps client/noise client/policy client/source client/sums common/audit "
     "common/cli common/codec common/messages common/plan common/report common/sampler "

@@ -21,11 +21,13 @@ from silosynth.client.gateway import gateway
 from silosynth.client.ledger import Ledger
 from silosynth.client.noise import add_noise
 from silosynth.common.accounting import Noise
-from silosynth.common.plan import Plan
-from silosynth.server.planning import new_plan
+from silosynth.common.plan import Own, Plan
+from silosynth.common.plan.trust import Shared
+from silosynth.common.tables import parse_tables
+from silosynth.server.planning import new_plan, new_tables_plan
 from silosynth.simulations.audit.audit import audit_plan
 from silosynth.simulations.audit.made_up import made_up_schema
-from silosynth.simulations.local import run_whole
+from silosynth.simulations.local import WHOLE
 
 DELTA = 1e-5
 Breach = Callable[[], Any]
@@ -42,6 +44,27 @@ def plan_of(method: str, epsilon: float, *, shared: bool = False, rows: int = 1)
         method=method,
         rows_per_person=rows,
         **trust,
+    )
+
+
+def plan_of_tables(epsilon: float, *, shared: bool = False) -> Plan:
+    """Return a plan of three silos for persons with several rows each; which, is not played."""
+    code = {"kind": "categorical", "categories": ["a", "b"]}
+    tables = {
+        "people": {"key": "id", "attributes": [{"name": "kind", **code}]},
+        "visits": {
+            "parent": "people",
+            "by": "id",
+            "children": [0, 1, 2, 4],
+            "attributes": [{"name": "ward", **code}],
+        },
+    }
+    return new_tables_plan(
+        parse_tables({"person": "people", "source": "public", "tables": tables}),
+        epsilon=epsilon,
+        delta=DELTA,
+        silos=("a", "b", "c"),
+        trust=Shared(colluders=1) if shared else Own(),
     )
 
 
@@ -84,6 +107,11 @@ def with_a_phase_unpaid() -> Any:
 BREACHES: Mapping[str, tuple[Breach, Plan, int]] = {
     "noise x 0.5": (lambda: with_noise(Fraction(1, 2)), plan_of("mst", 4), 100),
     "noise x 0.9 at epsilon 20": (lambda: with_noise(Fraction(9, 10)), plan_of("mst", 20), 300),
+    "noise x 0.5, several tables": (
+        lambda: with_noise(Fraction(1, 2)),
+        plan_of_tables(4),
+        20,
+    ),
     "row counted twice": (with_rows_twice, plan_of("mst", 4), 100),
     "a person's second row counted": (with_a_row_more, plan_of("mst", 4), 100),
     "a phase unpaid": (with_a_phase_unpaid, plan_of("mst", 4), 100),
@@ -103,6 +131,8 @@ HEALTHY = {
     "one-shot": plan_of("one-shot", 4),
     "dp-sgd": plan_of("dp-sgd", 4),
     "dp-sgd, shared, two rows a person": plan_of("dp-sgd", 4, shared=True, rows=2),
+    "several tables": plan_of_tables(4),
+    "several tables, shared": plan_of_tables(4, shared=True),
 }
 
 
@@ -117,9 +147,9 @@ def timed(seconds: list[float]) -> Iterator[None]:
 def healthy(name: str, plan: Plan, *, runs: int) -> list[Figure]:
     """Return what an audit of a right program finds."""
     seconds: list[float] = []
-    audit_plan(plan, run=run_whole, runs=4)  # tables of noise are built once
+    audit_plan(plan, run=WHOLE, runs=4)  # tables of noise are built once
     with timed(seconds):
-        found = audit_plan(plan, run=run_whole, runs=runs)
+        found = audit_plan(plan, run=WHOLE, runs=runs)
     low = found.law(found.low) / plan.privacy.epsilon
     first, speed = name == "mst" and not is_quick(), runs / seconds[0]
     return [
@@ -148,7 +178,7 @@ def healthy(name: str, plan: Plan, *, runs: int) -> list[Figure]:
 def broken(name: str, breach: Breach, plan: Plan, *, runs: int) -> list[Figure]:
     """Return whether a broken program is found."""
     with breach():
-        found = audit_plan(plan, run=run_whole, runs=runs)
+        found = audit_plan(plan, run=WHOLE, runs=runs)
     return [
         Figure(figure=f"mutant {name}: found", value=float(found.broken), unit="", at_least=1),
         Figure(figure=f"mutant {name}: found above the charge", value=found.z, unit="se"),

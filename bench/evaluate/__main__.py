@@ -35,10 +35,10 @@ _LARGE = (
 _AUDITS = (
     "import sys, time; from bench.audit.__main__ import plan_of; "
     "from silosynth.simulations.audit.audit import audit_plan; "
-    "from silosynth.simulations.local import run_whole; "
+    "from silosynth.simulations.local import WHOLE; "
     "runs, plan = int(sys.argv[1]), plan_of('mst', 4); "
-    "audit_plan(plan, run=run_whole, runs=4); "  # accountant and tables of noise: once
-    "begun = time.process_time(); audit_plan(plan, run=run_whole, runs=runs); "
+    "audit_plan(plan, run=WHOLE, runs=4); "  # accountant and tables of noise: once
+    "begun = time.process_time(); audit_plan(plan, run=WHOLE, runs=runs); "
     "print(runs / (time.process_time() - begun))"
 )
 

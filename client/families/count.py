@@ -17,7 +17,6 @@ from silosynth.common.families import (
     Phase,
     Question,
     first_of,
-    fits_in_int64,
     later_of,
     norm_bins,
     places_of,
@@ -96,6 +95,9 @@ def _inherited(schema: TablesSchema, rows: Mapping[str, TableRows], name: str) -
 _SAFE = 2**62
 """Where a person's number and a cell's would no longer fit in one int64."""
 
+BEYOND, _LONG = 2**61, 1.5 * 2**60
+"""Squares above all (F T)^2, which are 2^60 at most, and where they are surely so when rounded."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Counted:
@@ -146,20 +148,23 @@ def count_families(
 def add_squares(
     views: Mapping[str, View], questions: Sequence[Question], *, persons: int
 ) -> np.ndarray:
-    """Return (persons,) whole numbers: over all questions, the squares of scale times count.
+    """Return (persons,) int64: over all questions, the squares of scale times count.
 
-    int64 where no person can pass it, else Python's own integers, so that none ever wraps.
+    Guarantees: exact up to 2^60, and ``BEYOND`` for whoever has more, who weighs nothing by any F
+    and T. The way there is the same whatever rows anybody has: one that only long persons take
+    would show in the time that an answer takes, at a length that the scales choose.
     """
-    rows = np.zeros(persons, dtype=np.int64)
-    for name in {q.view for q in questions}:
-        np.maximum(rows, np.bincount(views[name].person, minlength=persons), out=rows)
-    small = fits_in_int64(rows, [q.scale for q in questions])
-    squares = np.zeros(persons, dtype=np.int64 if small else object)
+    squares = np.zeros(persons, dtype=np.int64)
     for question in questions:
         view = views[question.view]
         owner, counts = _counts_by_person(view, question, persons=persons)
-        each = counts if small else counts.astype(object)
-        np.add.at(squares, owner, each * each * question.scale**2)
+        scaled = counts * question.scale
+        each, rounded = np.zeros(persons, dtype=np.int64), np.zeros(persons)
+        np.add.at(each, owner, scaled * scaled)
+        # A sum of whole numbers wraps where it is too long; one of floats says where.
+        np.add.at(rounded, owner, scaled.astype(np.float64) ** 2)
+        each[rounded > _LONG] = BEYOND
+        squares = np.minimum(squares + each, BEYOND)
     return squares
 
 

@@ -182,7 +182,8 @@ class _Duck:
         for alias, column in key_columns(self._schema, name).items():
             kind = opened.stored.field(column).type
             text = _text(column, kind) if opened.query is None else _text_there(column, kind)
-            columns.append(f'{text} AS "{alias}"')
+            # Compared and sorted as bytes are, as here: a column may have a collation of its own.
+            columns.append(f'({text}) COLLATE "C" AS "{alias}"')
         origin = f"file{i}" if opened.query is None else f"({opened.query})"
         return f"SELECT {', '.join(columns)} FROM {origin}"
 
@@ -265,6 +266,9 @@ def _text(column: str, kind: pa.DataType) -> str:
 def _text_there(column: str, kind: pa.DataType) -> str:
     """Return a key as text in SQL, of a column that DuckDB has in a type of its own."""
     name = quote(column)
+    if pt.is_decimal(kind) and kind.scale > 0:
+        # Digits after the point are as many as the type says, whatever the number.
+        return f"rtrim(rtrim(CAST({name} AS VARCHAR), '0'), '.')"
     if pt.is_floating(kind):
         return whole_number_sql(name, whole=f"CAST(CAST({name} AS HUGEINT) AS VARCHAR)")
     return text_sql(name, cast="TRY_CAST")

@@ -238,9 +238,9 @@ def _columns(cursor: Any, spec: SourceSpec, *, wanted: Wanted) -> pa.Schema:
 
 
 def _pulled(field: pa.Field, *, wanted: Wanted) -> str:
-    """Return how a column is selected; numeric persons so that equal ones are written alike."""
+    """Return how a column is selected; what names persons so that equal ones are written alike."""
     name = quote(field.name)
-    if field.name != wanted.person_column or not is_numeric(field):
+    if field.name not in (wanted.person_column, *wanted.also) or not is_numeric(field):
         return name
     if any(wanted.silo_map.origin(a.name) == field.name for a in wanted.schema.attributes):
         raise InvalidTable(

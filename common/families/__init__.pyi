@@ -7,7 +7,6 @@ from .questions import (
     Phase,
     Question,
     Weighing,
-    fits_in_int64,
     norm_bins,
 )
 from .views import (
@@ -45,7 +44,6 @@ __all__ = [
     "Weighing",
     "drawn_domains",
     "first_of",
-    "fits_in_int64",
     "has_later",
     "later_link",
     "later_of",

@@ -23,7 +23,6 @@ NORM_BINS = 48
 MOST_FINENESS = 2**12
 MOST_LENGTH = 2**18
 MOST_SCALE = 2**10
-_SAFE = 2**62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,15 +76,6 @@ def norm_bins(squares: Sequence[int] | np.ndarray) -> np.ndarray:
     """
     each = [min((int(s) ** 2).bit_length(), NORM_BINS) - 1 for s in squares]
     return np.array(each, dtype=np.int64)
-
-
-def fits_in_int64(rows: np.ndarray, scales: Sequence[int]) -> bool:
-    """Say whether no person's squares can pass 2^62: a marginal's are at most its rows squared.
-
-    Args: rows: (persons,) how many rows each has.
-    """
-    most = int(rows.max(initial=0))
-    return most**2 * sum(scale**2 for scale in scales) < _SAFE
 
 
 MOST_CELLS = 2**40

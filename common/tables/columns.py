@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -125,7 +125,7 @@ def _faults(
 ) -> list[str]:
     """Return what is wrong with a table's key, its order and its links to tables."""
     known = {a.name: a for a in whole.attributes}
-    found = []
+    found = _same_but_for_case(known)
     if table.key is not None and (form := forms[name]) is None:
         kind = known[table.key].kind
         found.append(f"key {table.key!r} is {kind}; make it an identifier or a pattern")
@@ -141,6 +141,20 @@ def _faults(
         if link.to in tables:
             found += _named(column, known, link.to, forms[link.to], whole)
             found += _reach(name, column, link, known[column], tables=tables)
+    return found
+
+
+def _same_but_for_case(names: Iterable[str]) -> list[str]:
+    """Return which columns one database takes for another: it joins tables, and tells no case."""
+    first: dict[str, str] = {}
+    found = []
+    for name in names:
+        alike = first.setdefault(name.encode().lower().decode(), name)
+        if alike != name:
+            found.append(
+                f"columns {alike!r} and {name!r} differ in case alone, which what joins tables "
+                "does not tell apart; rename one"
+            )
     return found
 
 

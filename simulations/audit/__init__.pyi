@@ -1,4 +1,4 @@
 from .cli import register_audit
-from .game import Ran
+from .game import Ran, Runs
 
-__all__ = ["Ran", "register_audit"]
+__all__ = ["Ran", "Runs", "register_audit"]

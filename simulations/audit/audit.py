@@ -15,14 +15,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from scipy.special import betaincinv, chdtr, log_ndtr, ndtr, ndtri, stdtrit
 
 from silosynth.common.accounting import pld_epsilon
 from silosynth.common.plan import Plan, plan_costs
-from silosynth.simulations.audit.game import Game, RunsPlan
-from silosynth.simulations.audit.held import HeldGame, open_held_game
+from silosynth.simulations.audit.counted import Added, TableRun
+from silosynth.simulations.audit.families import open_families_game
+from silosynth.simulations.audit.game import Game, Played, Runs
+from silosynth.simulations.audit.held import open_held_game
 from silosynth.simulations.audit.made_up import CANARIES, MadeUp, made_up_plan, made_up_schema
 from silosynth.simulations.audit.shown import shown_of
 
@@ -165,7 +168,7 @@ LEAST_RUNS = 4
 def audit_plan(
     plan: Plan,
     *,
-    run: RunsPlan,
+    run: Runs,
     runs: int = 300,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Audited:
@@ -176,7 +179,7 @@ def audit_plan(
 
     Args:
         plan: whose method, promise and trust are audited; not its schema.
-        run: runs it on tables, as :func:`silosynth.simulations.local.run_whole` does.
+        run: runs it on tables, as :data:`silosynth.simulations.local.WHOLE` does.
         runs: each is as many games as there are canaries.
         progress: called with the number of runs that are done.
     Raises InvalidPlan for a plan that no made-up schema fits.
@@ -218,15 +221,28 @@ def _law(plan: Plan, *, charged: float) -> Callable[[float], float]:
     return epsilon
 
 
-def _open_game(plan: Plan, *, run: RunsPlan, directory: Path) -> Game | HeldGame:
+class _Plays(Protocol):
+    """A game: of the plan that is played."""
+
+    @property
+    def plan(self) -> Plan:
+        """Return what is played."""
+
+    def play(self, inside: np.ndarray, *, directory: Path) -> Played:
+        """Run it in a fresh directory with the canaries of ``inside``, (canaries,) bool."""
+
+
+def _open_game(plan: Plan, *, run: Runs, directory: Path) -> _Plays:
     """Return the game of a plan's kind; an evaluation asks about a run made in ``directory``."""
     if plan.chosen.evaluates:
-        return open_held_game(plan, made_up_schema(), run=run, directory=directory)
+        return open_held_game(plan, made_up_schema(), run=run.table, directory=directory)
+    if plan.chosen.several_tables:
+        return open_families_game(plan, run=run.families)
     if plan.chosen.samples_persons:
         # PyTorch takes seconds to load, and only such a game needs it.
         from silosynth.simulations.audit.learnt import open_learnt_game
 
-        return open_learnt_game(plan, run=run)
+        return open_learnt_game(plan, run=run.table)
     shown = shown_of(plan)
     played = made_up_plan(plan, shown.schema, **shown.options(plan))
     people = MadeUp(
@@ -237,7 +253,8 @@ def _open_game(plan: Plan, *, run: RunsPlan, directory: Path) -> Game | HeldGame
         rows_per_person=played.privacy.rows_per_person,
         colluders=played.colluders,
     )
-    return Game(plan=played, people=people, run=run, imagine=shown.imagine)
+    plays = TableRun(plan=played, people=people, run=run.table, imagine=shown.imagine)
+    return Game(plan=played, people=people, run=plays, adds=Added(plan=played, people=people))
 
 
 @contextmanager

@@ -24,10 +24,10 @@ from silosynth.common.errors import RunFailed
 from silosynth.common.plan import Plan, load_plan
 from silosynth.common.report import Axis, Better, Measure
 from silosynth.simulations.audit.audit import LEAST_RUNS, Audited, audit_plan
-from silosynth.simulations.audit.game import RunsPlan
+from silosynth.simulations.audit.game import Runs
 
 
-def register_audit(groups: dict[str, typer.Typer], *, run: RunsPlan) -> None:
+def register_audit(groups: dict[str, typer.Typer], *, run: Runs) -> None:
     """Add the command to the group ``audit``; ``run`` runs a plan on tables."""
     help_text = "Check a promise from outside."
     group = groups.setdefault("audit", typer.Typer(help=help_text, no_args_is_help=True))
@@ -78,6 +78,12 @@ def _advance(shown: Progress, task: TaskID, done: int) -> None:
     shown.update(task, completed=done)
 
 
+_MADE_UP = {
+    False: "a made-up table",
+    True: "made-up families, of whom one is in or out with all its rows",
+}
+
+
 def require_kept(plan: Plan, audited: Audited) -> None:
     """Raise RunFailed where a promise was found broken."""
     if audited.broken:
@@ -109,8 +115,8 @@ def show_audited(plan: Plan, audited: Audited) -> None:
         f"{'above' if audited.z > 0 else 'below'} what the ledgers were charged."
     )
     say(
-        "The games are played on a made-up table: they try this installation's code with this "
-        "plan's method, promise and trust, not its marginals."
+        f"The games are played on {_MADE_UP[plan.chosen.several_tables]}: they try this "
+        "installation's code with this plan's method, promise and trust, not its marginals."
     )
 
 

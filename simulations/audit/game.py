@@ -15,23 +15,24 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from silosynth.client.gateway import Asked, ask_rows
 from silosynth.client.noise import BitSource, SystemBits
-from silosynth.client.source import open_table
 from silosynth.common.accounting import RHO_UNIT
 from silosynth.common.messages import Release, Request, decode_release
-from silosynth.common.plan import OF_VOTES, Plan
+from silosynth.common.plan import Plan
 from silosynth.common.schema import Schema
+from silosynth.common.tables import TablesSchema
 from silosynth.server.driver import Generator, no_generator
 from silosynth.server.measuring import add_masked
-from silosynth.simulations.audit.made_up import ATTRIBUTES, CANARIES, PERSON, MadeUp, People
+from silosynth.simulations.audit.made_up import CANARIES
 
-Adds: TypeAlias = Callable[[People, str, Request], np.ndarray]
+P = TypeVar("P")
+P_co = TypeVar("P_co", covariant=True)
+Adds: TypeAlias = Callable[[P, str, Request], np.ndarray]
 """What people of a silo add to a request's cells if they take part, as integers."""
 
 
@@ -65,7 +66,7 @@ class Ran:
     sampler: Callable[[], bytes] = field(repr=False)
 
 
-class RunsPlan(Protocol):
+class RunsTable(Protocol):
     """Runs a plan on tables with real gateways, ledgers and coordinator."""
 
     def __call__(
@@ -83,6 +84,56 @@ class RunsPlan(Protocol):
         """Run it in a directory; ``sampler`` is what it evaluates."""
 
 
+class RunsFamilies(Protocol):
+    """Runs a plan for several tables likewise."""
+
+    def __call__(
+        self,
+        plan: Plan,
+        schema: TablesSchema,
+        *,
+        tables: Mapping[str, Mapping[str, pa.Table]],
+        secret: bytes,
+        directory: Path,
+        bits: Mapping[str, BitSource],
+    ) -> Ran:
+        """Run it in a directory; ``secret`` orders in each silo what nothing else does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runs:
+    """What runs a plan, for one table or for several."""
+
+    table: RunsTable
+    families: RunsFamilies
+
+
+Plays: TypeAlias = Callable[[np.ndarray, Path, Mapping[str, BitSource]], Ran]
+"""Runs a plan in a directory with the canaries of (canaries,) bool in, by the silos' bits."""
+
+
+class Cast(Protocol[P_co]):
+    """The people of a game by their silos; the ``colluders``, the last of those, hold no canary."""
+
+    @property
+    def silos(self) -> tuple[str, ...]:
+        """Return the silos that play."""
+
+    @property
+    def colluders(self) -> int:
+        """Return how many of them add no noise."""
+
+    @property
+    def known(self) -> Mapping[str, P_co]:
+        """Return the people of each silo who are no secret."""
+
+    def silo(self, canary: int) -> str:
+        """Return whose patient, or customer, a canary would be."""
+
+    def counted(self, canary: int) -> P_co:
+        """Return what may count of a canary."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
     """What everybody who added up to some cells gave: the cells, their noise, and of whom.
@@ -97,41 +148,19 @@ class _Seen:
     silos: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Places:
-    """Where rows are counted in a request's cells: of each marginal its columns' merged codes."""
-
-    columns: tuple[tuple[int, ...], ...]
-    lookups: tuple[tuple[np.ndarray, ...], ...]
-    shapes: tuple[tuple[int, ...], ...]
-
-
 @dataclass(frozen=True, kw_only=True)
-class Game:
+class Game(Generic[P]):
     """Own the made-up people of a plan, and what each adds to a question, once it was asked."""
 
     plan: Plan
-    people: MadeUp
-    run: RunsPlan
-    sampler: bytes | None = None
-    adds: Adds | None = None
-    """Asked in the place of counting: about an evaluation, or about rounds of training."""
-    imagine: Generator = no_generator
+    people: Cast[P]
+    run: Plays
+    adds: Adds[P]
     _exact: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
-    _places: dict[str, _Places] = field(default_factory=dict)
 
     def play(self, inside: np.ndarray, *, directory: Path) -> Played:
         """Run the plan in a fresh directory with the canaries of ``inside``, (canaries,) bool."""
-        ran = self.run(
-            self.plan,
-            self.people.schema,
-            tables=self.people.tables(inside),
-            person_column=PERSON,
-            directory=directory,
-            bits=self._bits(),
-            sampler=self.sampler,
-            imagine=self.imagine,
-        )
+        ran = self.run(inside, directory, self._bits())
         scores, gaps = self._scores(self._seen(ran.answers), inside=inside)
         return Played(scores=scores, gaps=gaps, charged=self._charged(ran))
 
@@ -165,7 +194,8 @@ class Game:
             given = [r for _, data in group if isinstance(r := decode_release(data), Release)]
             cells = add_masked(given) if shared else given[0].marginals
             silos = tuple(request.silo for request, _ in group)
-            noise = self.plan.noise(self.plan.phase(request.phase))
+            length = (request.tables.length if request.tables else None) or 1
+            noise = self.plan.noise(self.plan.phase(request.phase), length=length)
             seen.append(
                 _Seen(
                     request=request,
@@ -213,8 +243,8 @@ class Game:
 
     def _canary(self, canary: int, part: _Seen) -> np.ndarray:
         """Return what a canary adds to a request's cells, without noise."""
-        people = self.people.canary(canary, rows=self.people.rows_per_person)
-        return self._added(f"canary {canary}", people, part, silo=self.people.silo(canary))
+        people, silo = self.people.counted(canary), self.people.silo(canary)
+        return self._added(f"canary {canary}", people, part, silo=silo)
 
     def _known(self, silo: str, part: _Seen) -> np.ndarray:
         """Return what the people whom the attacker knows add to a request's cells, on average.
@@ -225,71 +255,17 @@ class Game:
         rate = 1.0 if colludes else float(self._rate(part.request))
         return rate * self._added(f"silo {silo}", self.people.known[silo], part, silo=silo)
 
-    def _added(self, who: str, people: People, part: _Seen, *, silo: str) -> np.ndarray:
+    def _added(self, who: str, people: P, part: _Seen, *, silo: str) -> np.ndarray:
         """Return what people add to a request's cells, each question worked out once.
 
         A round of training is asked of weights that no other run has, so it is not kept.
         """
-        key, request = (who, part.question), part.request
-        learns = bool(request.training)
-        if self.adds is not None and (learns or self.plan.chosen.evaluates):
-            count = partial(self.adds, people, silo, request)
-        elif request.phase not in OF_VOTES and self._counts(request):
-            count = partial(self._count, people, part)
-        else:
-            count = partial(self._embed, people, part)
-        if learns:
+        key, count = (who, part.question), partial(self.adds, people, silo, part.request)
+        if part.request.training:
             return count()
         if key not in self._exact:
             self._exact[key] = count()
         return self._exact[key]
-
-    def _counts(self, request: Request) -> bool:
-        """Say whether a row adds one to one cell of each marginal."""
-        return self.plan.noise(self.plan.phase(request.phase)).bound == 1
-
-    def _count(self, people: People, part: _Seen) -> np.ndarray:
-        """Count people as a marginal is defined; nothing here is a silo's code."""
-        places, counts = self._find(part), []
-        for columns, lookups, shape in zip(
-            places.columns, places.lookups, places.shapes, strict=True
-        ):
-            cells = np.zeros(len(people.codes), dtype=np.int64)
-            for column, lookup, size in zip(columns, lookups, shape, strict=True):
-                cells = cells * size + lookup[people.codes[:, column]]
-            counts.append(np.bincount(cells, minlength=math.prod(shape)))
-        return np.concatenate(counts)
-
-    def _find(self, part: _Seen) -> _Places:
-        """Return where rows are counted, the same for all people."""
-        key = part.question
-        if key not in self._places:
-            levels, domain = part.request.groupings(), self.people.schema.domain
-            cliques = [(q.clique, levels[q.level]) for q in part.request.marginals()]
-            lookups = tuple(
-                tuple(level.lookup(n, domain.size((n,))) for n in clique)
-                for clique, level in cliques
-            )
-            self._places.clear()  # the others of a run have been counted
-            self._places[key] = _Places(
-                columns=tuple(tuple(map(ATTRIBUTES.index, clique)) for clique, _ in cliques),
-                lookups=lookups,
-                shapes=tuple(tuple(int(look.max()) + 1 for look in each) for each in lookups),
-            )
-        return self._places[key]
-
-    def _embed(self, people: People, part: _Seen) -> np.ndarray:
-        """Return what people's whole rows add up to, as the silo's own code works it out."""
-        schema = self.people.schema
-        asked = Asked(
-            rows=open_table(people.table().drop_columns([PERSON]), schema=schema),
-            schema=schema,
-            plan=self.plan,
-            request=part.request,
-            rows_per_person=self.people.rows_per_person,
-            plan_digest=self.plan.digest,
-        )
-        return np.concatenate(ask_rows(asked))
 
 
 def _root(gram: np.ndarray) -> np.ndarray:

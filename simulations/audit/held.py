@@ -22,7 +22,8 @@ from silosynth.common.plan import Plan
 from silosynth.common.schema import Schema
 from silosynth.server.judging import Sought, plan_evaluation
 from silosynth.server.planning import new_plan
-from silosynth.simulations.audit.game import Adds, Game, Played, Ran, RunsPlan
+from silosynth.simulations.audit.counted import TableRun
+from silosynth.simulations.audit.game import Adds, Game, Played, Ran, RunsTable
 from silosynth.simulations.audit.made_up import (
     ATTRIBUTES,
     CANARIES,
@@ -47,7 +48,7 @@ class HeldGame:
     inputs: Inputs = field(repr=False)
     sampler: bytes = field(repr=False)
     trained: Path
-    game: Game
+    game: Game[People]
 
     def play(self, inside: np.ndarray, *, directory: Path) -> Played:
         """Ask in a fresh directory, with the ledgers that training left."""
@@ -55,7 +56,7 @@ class HeldGame:
         return self.game.play(inside, directory=directory)
 
 
-def open_held_game(plan: Plan, schema: Schema, *, run: RunsPlan, directory: Path) -> HeldGame:
+def open_held_game(plan: Plan, schema: Schema, *, run: RunsTable, directory: Path) -> HeldGame:
     """Train once on people who are no canaries, in ``directory``, and plan what is asked.
 
     The evaluation has the share, promise and trust of ``plan``; what it asks is that of the
@@ -98,7 +99,8 @@ def open_held_game(plan: Plan, schema: Schema, *, run: RunsPlan, directory: Path
     parts = parts_of(asked, ran)
     names = {i: _held_name(i, parts[people.silo(i)]) for i in range(CANARIES)}
     named = replace(people, names=names)
-    game = Game(plan=asked, people=named, run=run, sampler=sampler, adds=_adds(inputs, parts))
+    asks = TableRun(plan=asked, people=named, run=run, sampler=sampler)
+    game = Game(plan=asked, people=named, run=asks, adds=_adds(inputs, parts))
     return HeldGame(plan=asked, inputs=inputs, sampler=sampler, trained=directory, game=game)
 
 
@@ -116,7 +118,7 @@ def parts_of(plan: Plan, ran: Ran) -> Mapping[str, Part]:
     }
 
 
-def _adds(inputs: Inputs, parts: Mapping[str, Part]) -> Adds:
+def _adds(inputs: Inputs, parts: Mapping[str, Part]) -> Adds[People]:
     """Return what people of a silo add to the counters: those of them who are held out."""
 
     def add(people: People, silo: str, _: Request) -> np.ndarray:

@@ -20,7 +20,8 @@ from silosynth.common.messages import Request
 from silosynth.common.plan import Plan, read_weights
 from silosynth.common.schema import Schema
 from silosynth.server.methods import TrainingChoice
-from silosynth.simulations.audit.game import Game, RunsPlan
+from silosynth.simulations.audit.counted import Added, TableRun
+from silosynth.simulations.audit.game import Game, RunsTable
 from silosynth.simulations.audit.made_up import (
     CANARIES,
     MadeUp,
@@ -39,7 +40,7 @@ _STEADY = 1e-6
 _SIZE = 100
 
 
-def open_learnt_game(plan: Plan, *, run: RunsPlan) -> Game:
+def open_learnt_game(plan: Plan, *, run: RunsTable) -> Game[People]:
     """Return the game of a plan that trains: few rounds of large samples, with its promise.
 
     A few codes are those of one person each whom the attacker knows, and most are nobody's: what
@@ -63,7 +64,13 @@ def open_learnt_game(plan: Plan, *, run: RunsPlan) -> Game:
         colluders=played.colluders,
         crowd=np.arange(CANARIES, _USED)[:, None],
     )
-    return Game(plan=played, people=people, run=run, adds=_Added(played, schema))
+    learns = _Learnt(played, schema)
+    return Game(
+        plan=played,
+        people=people,
+        run=TableRun(plan=played, people=people, run=run),
+        adds=Added(plan=played, people=people, learns=learns),
+    )
 
 
 def _choice(plan: Plan) -> TrainingChoice:
@@ -79,7 +86,7 @@ def _choice(plan: Plan) -> TrainingChoice:
     )
 
 
-class _Added:
+class _Learnt:
     """Own a network, built once for all games, and what a person of each code adds to a round."""
 
     def __init__(self, plan: Plan, schema: Schema) -> None:

@@ -137,6 +137,10 @@ class MadeUp:
             columns=self.columns,
         )
 
+    def counted(self, canary: int) -> People:
+        """Return what may count of a canary."""
+        return self.canary(canary, rows=self.rows_per_person)
+
     @cached_property
     def known(self) -> dict[str, People]:
         """Return the people of each silo who are no secret."""

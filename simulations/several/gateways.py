@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import pyarrow as pa
+
 from silosynth.client.families import FamilyRows
 from silosynth.client.gateway import Gateway, TablesDataset
 from silosynth.client.ledger import Ledger
@@ -21,7 +23,7 @@ from silosynth.common.messages import Request, encode_request, encode_sum_statem
 from silosynth.common.plan import Plan, encode_plan, plan_units
 from silosynth.common.tables import TablesSchema
 from silosynth.server.coordinator import Agree, Answered, Event, Stated
-from silosynth.simulations.one_process import write_private
+from silosynth.simulations.one_process import HeldLedgers, write_private
 
 
 class Place(Protocol):
@@ -42,16 +44,18 @@ class Place(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyGateways:
-    """Own the gateways of the silos of a plan; ``files`` are each silo's, by table.
+    """Own the gateways of the silos of a plan; ``tables`` are each silo's: files, or in memory.
 
-    Guarantees: each silo has a ledger of its own, and is opened again where it stopped.
+    Guarantees: each silo has a ledger of its own, and is opened again where it stopped. ``ledgers``
+    holds them in memory, where nothing has to be there after a loss of power.
     """
 
     plan: Plan
     schema: TablesSchema
-    files: Mapping[str, Mapping[str, Path]]
+    tables: Mapping[str, Mapping[str, Path | pa.Table]]
     tell: Callable[[str], None]
     bits: Mapping[str, BitSource] | None = None
+    ledgers: HeldLedgers | None = None
     _open: dict[str, Gateway] = field(default_factory=dict, init=False)
 
     def open(self, places: Mapping[str, Place], stack: ExitStack) -> None:
@@ -60,7 +64,11 @@ class FamilyGateways:
             _set_up(places[silo])
             project = Scope(kind=ScopeKind.PROJECT, name=self.plan.project)
             caps = {project: plan_units(self.plan)}
-            ledger = stack.enter_context(Ledger.open(places[silo].ledger, caps=caps))
+            path = places[silo].ledger
+            if self.ledgers is None:
+                ledger = stack.enter_context(Ledger.open(path, caps=caps))
+            else:
+                ledger = self.ledgers.open(path, caps=caps)
             self._open[silo] = self._gateway(silo, place=places[silo], ledger=ledger)
 
     def send(self, requests: Sequence[Request]) -> Iterable[Event]:
@@ -81,7 +89,7 @@ class FamilyGateways:
         tell = partial(_tell_of, silo, self.tell)
         rows = FamilyRows(
             self.schema,
-            self.files[silo],
+            self.tables[silo],
             secret=load_secret(place.secret),
             spill=place.path,
             tell_operator=tell,
@@ -92,10 +100,17 @@ class FamilyGateways:
                 self.plan.dataset: TablesDataset(schema=self.schema, rows=rows, policy=Policy())
             },
             ledger=ledger,
-            sums=SumMember(silo=silo, store=SumStore(place.path / SUMS), key=None),
+            sums=SumMember(silo=silo, store=self._sums(place), key=None),
             bits=None if self.bits is None else self.bits[silo],
             tell_operator=tell,
         )
+
+    def _sums(self, place: Place) -> SumStore:
+        """Return where a silo keeps its sessions, never ahead of its ledger."""
+        if self.ledgers is None:
+            return SumStore(place.path / SUMS)
+        write = partial(self.ledgers.write_after, place.ledger)
+        return SumStore(place.path / SUMS, write=write)
 
 
 def _tell_of(silo: str, tell: Callable[[str], None], line: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -177,6 +177,11 @@ def refill_silos(directory: Path, *, tables: Mapping[str, pa.Table]) -> tuple[Si
     for silo in silos:
         _write_table(silo.table, tables[silo.name])
     return silos
+
+
+def secrets_of(silos: Iterable[SiloDirectory]) -> dict[str, bytes]:
+    """Return the secrets of those silos that have one, by which they choose rows of a person."""
+    return {silo.name: load_secret(silo.secret) for silo in silos if silo.secret.exists()}
 
 
 @contextmanager

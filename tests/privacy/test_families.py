@@ -16,7 +16,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from silosynth.client.families.count import Counted, View, add_squares, count_families
+from silosynth.client.families import count
+from silosynth.client.families.count import BEYOND, Counted, View, add_squares, count_families
 from silosynth.client.families.join import join_tables
 from silosynth.client.families.owners import PERSON
 from silosynth.client.families.rows import Told, code_families
@@ -321,8 +322,35 @@ def test_squares_do_not_wrap_however_many_rows_a_person_has() -> None:
     view = View(domain=domain, columns=columns, person=np.zeros(rows, dtype=np.int64))
     questions = (Question(view="x", clique=("a",), scale=2**10),) * times
     found = add_squares({"x": view}, questions, persons=1)
-    assert [int(s) for s in found] == [times * (rows * 2**10) ** 2]
+    assert times * (rows * 2**10) ** 2 == 2**64
+    assert found.tolist() == [BEYOND]
+    assert norm_bins(found).tolist() == [NORM_BINS - 1]
     assert Weighing(fineness=4096, length=2**18).weights(found).tolist() == [0]
+
+
+@given(
+    scales=st.lists(st.integers(1, 2**10), min_size=1, max_size=4),
+    counts=st.lists(st.integers(1, 2**31), min_size=1, max_size=3),
+)
+@example(scales=[2**10], counts=[2**20])
+@example(scales=[1, 1], counts=[2**30])
+@example(scales=[2**10], counts=[2**31])
+def test_long_squares_weigh_and_are_long_as_they_are(scales: list[int], counts: list[int]) -> None:
+    """By cells whose counts are stated, since nobody has so many rows in a test."""
+    questions = [Question(view="x", clique=(f"a{i}",), scale=s) for i, s in enumerate(scales)]
+    names = tuple(q.clique[0] for q in questions)
+    domain = Domain(attributes=names, shape=(len(counts),) * len(names))
+    columns = (np.arange(len(counts), dtype=np.uint8),) * len(names)
+    view = View(domain=domain, columns=columns, person=np.zeros(len(counts), dtype=np.int64))
+    stated = (np.zeros(len(counts), dtype=np.int64), np.array(counts, dtype=np.int64))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(count, "_counts_by_person", lambda *_, **__: stated)
+        found = add_squares({"x": view}, questions, persons=1)
+    exact = sum((s * c) ** 2 for s in scales for c in counts)
+    assert found[0] == exact or (found[0] == BEYOND and exact > 2**60)
+    assert norm_bins(found).tolist() == norm_bins([exact]).tolist()
+    longest = Weighing(fineness=2**12, length=2**18)
+    assert longest.weights(found).tolist() == longest.weights([exact]).tolist()
 
 
 def test_cells_of_large_marginals_are_told_apart_at_every_person() -> None:

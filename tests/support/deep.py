@@ -102,6 +102,16 @@ PROCESSES = (
         *("texts-vote_above_the_cap]", "projection-leave_the_norm_unbounded]"),
         "central-leave_the_norm_unbounded]",
     ),
+    _cells(
+        "simulations/audit/test_families.py",
+        "test_canaries_reach_most_of_what_is_charged",
+        "shared]",
+    ),
+    _cells(
+        "simulations/audit/test_families.py",
+        "test_whoever_lets_out_more_of_families_is_found",
+        *("halve_the_noise-10]", "weigh_nobody-4]"),
+    ),
     # Each kind of process dies, with own and with shared noise; broken ones are noticed.
     _cells(
         "processes/test_kill_matrix.py",

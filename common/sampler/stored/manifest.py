@@ -14,6 +14,7 @@ from silosynth.common.generator import Architecture
 from silosynth.common.schema import PlainModel
 
 FORMAT: Final = "silosynth-sampler"
+OF_TABLES: Final = "silosynth-forest"
 VERSION: Final = 2
 READ: Final = (1, 2, 3, 4)
 """Version 1 knows no spreads: its numbers lie evenly in the schema's bins. Version 3 alone holds a
@@ -88,6 +89,11 @@ def read_manifest(members: Mapping[str, memoryview]) -> Manifest:
     if "manifest.json" not in members:
         raise InvalidSampler("there is no manifest.json", hint="is this a sampler file?")
     data = parse_json(members["manifest.json"], name="manifest.json")
+    if isinstance(data, dict) and data.get("format") == OF_TABLES:
+        raise InvalidSampler(
+            "it is a sampler of several tables, which is not taken here yet",
+            hint="draw its tables with 'silosynth sample', and take one of them",
+        )
     if isinstance(data, dict) and data.get("format") == FORMAT and data.get("version") not in READ:
         raise InvalidSampler(
             f"the version is none of {', '.join(map(str, READ))}",

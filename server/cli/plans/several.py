@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any
 
 from silosynth.common.cli import say
@@ -84,6 +84,14 @@ def plan_of_tables(
     )
 
 
+_OF_BOTH = ("on_absent",)
+"""What is said of persons and silos alike for one table and for several."""
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _check_of_several(
     said: Sequence[Flags | FamiliesFlags],
     *,
@@ -92,10 +100,10 @@ def _check_of_several(
     method: str | None,
 ) -> None:
     of_methods = [f for f in said if not isinstance(f, FamiliesFlags) and f != type(f)()]
+    of_one = [f for f in fields(person) if f.name not in _OF_BOTH]
     wrong = {
         "--method": method not in (None, "families"),
-        "--rows-per-person": person.rows_per_person != 1,
-        "--lacks": person.lacks is not None,
+        **{_option(f.name): getattr(person, f.name) != f.default for f in of_one},
         "--rows-at-most": trust.rows_at_most is not None,
         "an option of another method": bool(of_methods),
     }

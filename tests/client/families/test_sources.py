@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import adbc_driver_postgresql.dbapi as dbapi
 import duckdb
@@ -153,6 +154,67 @@ def test_a_server_sorts_persons_as_bytes_are(uri: str) -> None:
     found = counted(sources)
     assert found.plain[0].sum() == len(names)
     assert np.array_equal(found.norms, counted({"people": people, "visits": visits}).norms)
+
+
+@pytest.mark.parametrize("names", [["b", "A", "C", "d"], ["b", "B", "a", "A"]])
+def test_a_database_sorts_persons_as_bytes_are_whatever_its_columns_say(
+    names: list[str], tmp_path: Path
+) -> None:
+    """Else rows of one person stood in the block of another, or one name decided over all."""
+    people = pa.table({"id": names, "sex": ["f"] * len(names)})
+    visits = pa.table(
+        {
+            "visit": [f"{n}{i}" for n in names for i in range(3)],
+            "id": [n for n in names for _ in range(3)],
+            "day": [1] * 3 * len(names),
+            "ward": ["a"] * 3 * len(names),
+        }
+    )
+    tables, path = {"people": people, "visits": visits}, tmp_path / "clinic.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        for name, table in tables.items():
+            connection.register("rows", table)
+            connection.execute(f'CREATE TABLE "{name}" AS SELECT * FROM rows')
+            connection.execute(f'ALTER TABLE "{name}" ALTER id TYPE VARCHAR COLLATE NOCASE')
+    sources = {
+        n: SourceSpec(format=SourceFormat.DUCKDB, path=path, query=f'SELECT * FROM "{n}"')
+        for n in tables
+    }
+    found, want = counted(sources), counted(tables)
+    assert found.plain[0].sum() == len(names)
+    assert all(map(np.array_equal, found.plain, want.plain))
+    assert all(map(np.array_equal, found.weighed, want.weighed))
+    assert np.array_equal(found.norms, want.norms)
+
+
+@pytest.mark.parametrize("place", ["memory", "one database", "pulled", "pushed down"])
+def test_a_number_is_one_key_however_many_digits_are_written(
+    place: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Else its rows were nobody's, and one person who is written in two ways was two."""
+    decimals = "(VALUES (7.0), (8.50), (10.000)) AS t(id)"
+    queries = {
+        "people": f"SELECT id, 'f' AS sex FROM {decimals}",
+        "visits": f"SELECT NULL AS visit, CAST(id AS DECIMAL(9, 4)) AS id, 1 AS day, 'a' AS ward "
+        f"FROM {decimals}",
+    }
+    sources: dict[str, TableSource]
+    where: dict[str, Any]
+    if place == "memory":
+        with duckdb.connect() as connection:
+            sources = {n: connection.sql(q).to_arrow_table() for n, q in queries.items()}
+    elif place == "one database":
+        duckdb.connect(str(tmp_path / "x.duckdb")).close()
+        where = {"format": SourceFormat.DUCKDB, "path": tmp_path / "x.duckdb"}
+        sources = {n: SourceSpec(query=q, **where) for n, q in queries.items()}
+    else:
+        where = {"format": SourceFormat.POSTGRESQL, "uri": request.getfixturevalue("uri")}
+        down = place == "pushed down"
+        sources = {n: SourceSpec(query=q, push_down=down, **where) for n, q in queries.items()}
+    told: list[str] = []
+    found = counted(sources, told)
+    assert found.plain[0].sum() == 3
+    assert told[-1] == "visits: 3 rows belong to a person and are counted"
 
 
 @pytest.mark.parametrize("place", ["one database", "pushed down", "csv"])

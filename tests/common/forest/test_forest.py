@@ -32,7 +32,7 @@ from silosynth.common.forest import (
 from silosynth.common.forest.file import dump_forest, load_forest, parse_forest
 from silosynth.common.forest.forest import own_attributes
 from silosynth.common.forest.tables import Forest, draw_forest
-from silosynth.common.sampler import pack, shares_within, unpack
+from silosynth.common.sampler import load_sampler, pack, shares_within, unpack
 from silosynth.common.tables import TablesSchema, number_name, parse_tables
 
 PLAN = "sha256:" + "0" * 64
@@ -196,6 +196,12 @@ def test_a_file_gives_the_sampler_back(tmp_path: Path) -> None:
     second = Forest(sampler=again, persons=20, seed=1)
     for name in schema.downward:
         assert pa.concat_tables(first.table(name)).equals(pa.concat_tables(second.table(name)))
+
+
+def test_who_takes_one_table_alone_says_that_there_are_several(tmp_path: Path) -> None:
+    save_forest(sampler_of(parse_tables(SCHEMA), seed=2), tmp_path / "a.sampler")
+    with pytest.raises(InvalidSampler, match="it is a sampler of several tables"):
+        load_sampler(tmp_path / "a.sampler")
 
 
 @settings(max_examples=60, deadline=None)

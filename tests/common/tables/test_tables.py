@@ -159,6 +159,11 @@ FAULTS = [
     (("tables", "visits", "rules"), ["day <= lft"], "visits: "),
     (("tables", "patients", "parent"), "drugs", "parent is given, so by is needed too"),
     (("tables", "patients", "order"), "sex", "order says how the rows of a parent follow"),
+    (
+        ("tables", "visits", "links", "Day"),
+        "wards",
+        "columns 'Day' and 'day' differ in case alone, which what joins tables does not tell",
+    ),
     (("tables", "visits", "extra"), 1, "visits: extra: extra inputs are not permitted"),
     (("references", "wards", "key"), None, "link 'ward': reference 'wards' has no key"),
     (("references", "patients"), {"columns": {"a": ["b"]}}, "is a public table of references too"),

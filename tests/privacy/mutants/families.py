@@ -7,6 +7,9 @@ from tests.privacy.mutants.mutant import Mutant
 _FAMILIES = "tests/privacy/test_families.py"
 _RELEASE = "tests/privacy/test_families_release.py"
 _WEIGHED = f"{_FAMILIES}::test_a_family_moves_all_weighed_answers_by_at_most_f_times_t"
+_AUDIT = (
+    "tests/simulations/audit/test_families.py::test_of_families_no_more_is_learnt_than_was_charged"
+)
 _PLAIN = f"{_FAMILIES}::test_a_family_moves_each_plain_answer_by_one_in_one_cell"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -19,35 +22,35 @@ MUTANTS: tuple[Mutant, ...] = (
         "                    phase.weighing.fineness,\n"
         "                    weights[view.person],\n"
         "                )",
-        killed_by=(_WEIGHED,),
+        killed_by=(_WEIGHED, _AUDIT),
     ),
     Mutant(
         name="families: a norm is that of the longest marginal alone",
         path="client/families/count.py",
-        old="np.add.at(squares,",
-        new="np.maximum.at(squares,",
-        killed_by=(_WEIGHED,),
+        old="squares = np.minimum(squares + each, BEYOND)",
+        new="squares = np.maximum(squares, each)",
+        killed_by=(_WEIGHED, _AUDIT),
     ),
     Mutant(
         name="families: a norm forgets how often its marginals are scaled",
         path="client/families/count.py",
-        old="each * each * question.scale**2",
-        new="each * each",
+        old="scaled = counts * question.scale",
+        new="scaled = counts",
         killed_by=(_WEIGHED,),
     ),
     Mutant(
         name="families: long squares wrap around",
         path="client/families/count.py",
-        old="small = fits_in_int64(rows, [q.scale for q in questions])",
-        new="small = True",
-        killed_by=(f"{_FAMILIES}::test_squares_do_not_wrap_however_many_rows_a_person_has",),
+        old="each[rounded > _LONG] = BEYOND",
+        new="each[rounded > np.inf] = BEYOND",
+        killed_by=(f"{_FAMILIES}::test_long_squares_weigh_and_are_long_as_they_are",),
     ),
     Mutant(
         name="families: every row of a parent is a first one",
         path="client/families/count.py",
         old="first[1:] = table.above[1:] != table.above[:-1]",
         new="first[1:] = True",
-        killed_by=(_PLAIN,),
+        killed_by=(_PLAIN, _AUDIT),
     ),
     Mutant(
         name="families: the first row of a visit is taken for one a person",
@@ -84,7 +87,7 @@ MUTANTS: tuple[Mutant, ...] = (
         path="client/families/rows.py",
         old="order = np.lexsort((ranks, value, at))",
         new="order = np.lexsort((value, at))",
-        killed_by=(f"{_FAMILIES}::test_rows_of_one_day_are_ordered_by_a_secret",),
+        killed_by=(f"{_FAMILIES}::test_rows_of_one_day_are_ordered_by_a_secret", _AUDIT),
     ),
     Mutant(
         name="families: a row below a key of two persons counts for both",
@@ -122,6 +125,26 @@ MUTANTS: tuple[Mutant, ...] = (
         killed_by=(
             f"{_FAMILIES}"
             "::test_a_key_on_two_rows_has_what_is_below_it_at_one_of_them_whoever_else_is_there",
+        ),
+    ),
+    Mutant(
+        name="families: a column's own collation says which persons are one",
+        path="client/families/join.py",
+        old="""f'({text}) COLLATE "C" AS "{alias}"'""",
+        new="""f'({text}) AS "{alias}"'""",
+        killed_by=(
+            "tests/client/families/test_sources.py"
+            "::test_a_database_sorts_persons_as_bytes_are_whatever_its_columns_say",
+        ),
+    ),
+    Mutant(
+        name="families: a number is another key where its type writes more digits",
+        path="client/families/join.py",
+        old="if pt.is_decimal(kind) and kind.scale > 0:",
+        new="if pt.is_decimal(kind) and kind.scale > 99:",
+        killed_by=(
+            "tests/client/families/test_sources.py"
+            "::test_a_number_is_one_key_however_many_digits_are_written[memory]",
         ),
     ),
     Mutant(

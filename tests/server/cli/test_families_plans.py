@@ -102,6 +102,8 @@ def test_fineness_is_a_choice_and_what_it_costs_is_not(
         (("--method", "aim"), "--method is for a schema of one table"),
         (("--rows-per-person", "3"), "--rows-per-person is for a schema of one table"),
         (("--lacks", "a=x"), "--lacks is for a schema of one table"),
+        (("--held-out", "1/10"), "--held-out is for a schema of one table"),
+        (("--unit", "flight"), "--unit is for a schema of one table"),
         (("--rounds", "2"), "an option of another method"),
         (("--fineness", "1"), "--fineness must lie between 2"),
         (("--persons", "0"), "--persons must be at least 1"),

@@ -33,7 +33,7 @@ from silosynth.simulations.audit.audit import (
     gaussian_epsilon,
 )
 from silosynth.simulations.audit.made_up import CANARIES, made_up_schema
-from silosynth.simulations.local import run_whole
+from silosynth.simulations.local import WHOLE
 from tests.support.chance import Binomial, SubGaussian, agrees, at_most, statistical
 
 RUNS = 60
@@ -80,7 +80,7 @@ def evaluation_of(*, shared: bool = False) -> Plan:
 @pytest.mark.parametrize("shared", [False, True])
 def test_people_held_out_are_canaries_of_an_evaluation(shared: bool) -> None:
     """What it adds reaches most of what is charged: no one row has the largest of every block."""
-    audited = audit_plan(evaluation_of(shared=shared), run=run_whole, runs=8)
+    audited = audit_plan(evaluation_of(shared=shared), run=WHOLE, runs=8)
     assert 0.8 * audited.charged < audited.reach <= audited.charged
     assert gaussian_epsilon(audited.charged, delta=1e-5) == pytest.approx(4, abs=0.05)
 
@@ -100,14 +100,14 @@ def test_people_held_out_are_canaries_of_an_evaluation(shared: bool) -> None:
     ],
 )
 def test_canaries_reach_the_whole_of_what_is_charged(method: str, shared: bool, rows: int) -> None:
-    audited = audit_plan(plan_of(method, shared=shared, rows=rows), run=run_whole, runs=4)
+    audited = audit_plan(plan_of(method, shared=shared, rows=rows), run=WHOLE, runs=4)
     assert audited.reach == pytest.approx(audited.charged, rel=0.02)
     assert audited.reach <= audited.charged * (1 + 1e-9)
 
 
 @statistical(alarm=1e-9)
 def test_an_attacker_learns_what_the_ledger_was_charged_and_no_more() -> None:
-    audited = audit_plan(plan_of("mst"), run=run_whole, runs=RUNS)
+    audited = audit_plan(plan_of("mst"), run=WHOLE, runs=RUNS)
 
     def law(mu: float) -> SubGaussian:
         return SubGaussian(mean=mu, variance=(4 + mu**2 / 2) / audited.samples)
@@ -120,7 +120,7 @@ def test_an_attacker_learns_what_the_ledger_was_charged_and_no_more() -> None:
 @statistical(alarm=1e-9)
 def test_of_rounds_that_sample_persons_no_more_is_learnt_than_was_charged() -> None:
     """Two rows a person, in shared trust: the ledger pays for rounds as if nobody was left out."""
-    audited = audit_plan(plan_of("dp-sgd", shared=True, rows=2), run=run_whole, runs=12)
+    audited = audit_plan(plan_of("dp-sgd", shared=True, rows=2), run=WHOLE, runs=12)
     law = SubGaussian(mean=0, variance=1)
     agrees(audited.z, law=law, alarm=5e-10, mutants={})
     agrees(audited.shift, law=law, alarm=5e-10, mutants={})
@@ -219,7 +219,7 @@ def test_whoever_lets_out_more_of_those_held_out_is_found(
     breach: Callable[[pytest.MonkeyPatch], None], runs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     breach(monkeypatch)
-    assert audit_plan(evaluation_of(), run=run_whole, runs=runs).broken
+    assert audit_plan(evaluation_of(), run=WHOLE, runs=runs).broken
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_whoever_lets_out_more_of_those_who_are_learnt_from_is_found(
     breach: Callable[[pytest.MonkeyPatch], None], runs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     breach(monkeypatch)
-    assert audit_plan(plan_of("dp-sgd", epsilon=10), run=run_whole, runs=runs).broken
+    assert audit_plan(plan_of("dp-sgd", epsilon=10), run=WHOLE, runs=runs).broken
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_whoever_lets_out_more_is_found(
     breach: Callable[[pytest.MonkeyPatch], None], runs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     breach(monkeypatch)
-    assert audit_plan(plan_of("mst"), run=run_whole, runs=runs).broken
+    assert audit_plan(plan_of("mst"), run=WHOLE, runs=runs).broken
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_a_little_less_noise_than_is_said_is_found(
 ) -> None:
     """Shared: each silo's share of the secret sum."""
     scale_the_noise(monkeypatch, scale)
-    assert audit_plan(plan_of("mst", epsilon=20, shared=shared), run=run_whole, runs=runs).broken
+    assert audit_plan(plan_of("mst", epsilon=20, shared=shared), run=WHOLE, runs=runs).broken
 
 
 def test_the_command_says_what_was_found(

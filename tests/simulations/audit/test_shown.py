@@ -18,7 +18,7 @@ from silosynth.server.planning import new_plan
 from silosynth.simulations.audit.audit import Audited, audit_plan
 from silosynth.simulations.audit.made_up import made_up_schema
 from silosynth.simulations.audit.shown import shown_of
-from silosynth.simulations.local import run_whole
+from silosynth.simulations.local import WHOLE
 from tests.privacy.test_central import made_schema
 from tests.support.tables.texts import messages
 
@@ -42,7 +42,7 @@ def plan_of(kind: str, *, shared: bool = False, epsilon: float = 20.0) -> Plan:
 
 
 def audited_of(kind: str, *, shared: bool = False, runs: int = 4) -> Audited:
-    return audit_plan(plan_of(kind, shared=shared), run=run_whole, runs=runs)
+    return audit_plan(plan_of(kind, shared=shared), run=WHOLE, runs=runs)
 
 
 @pytest.mark.parametrize("shared", [False, True])
