@@ -79,6 +79,7 @@ class Aim(HasPhases):
     fewest: ClassVar = 3
     workload: tuple[Clique, ...] = ()
     weights: tuple[int, ...] = ()
+    edition: int | None = None
 
     def __post_init__(self) -> None:
         if self.weights and len(self.weights) != len(self.workload):
@@ -332,6 +333,7 @@ ROUNDS = (PhaseName.ROUND_1, PhaseName.ROUND_2, PhaseName.ROUND_3)
 _FOREIGN = {
     "workload": "workload: only the methods aim and fixed have one",
     "weights": "weights: only the method aim weighs its workload",
+    "edition": "edition: only the method aim has one",
     "features": "features: the method one-shot needs them, and no other has them",
     "projection": "projection: the method projection needs it, and no other has it",
     "central": "central: the method central needs it, and no other has it",

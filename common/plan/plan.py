@@ -60,7 +60,7 @@ class Plan(PlanModel):
 
     _ABSENT: ClassVar[frozenset[str]] = frozenset(
         {"training", "values", "lacks", "unlinked", "held_out", "evaluation"}
-        | {"series", "renews", "projection", "central", "votes", "peers"}
+        | {"series", "renews", "projection", "central", "votes", "peers", "edition"}
     )
 
     version: Literal[1] = 1
@@ -101,6 +101,9 @@ class Plan(PlanModel):
     )
     weights: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = Field(
         default=(), max_length=100_000, description="one a marginal of the workload; equal if none"
+    )
+    edition: Literal[2] | None = Field(
+        default=None, description="for the method aim: by which rules it chooses; None: the first"
     )
     values: Mapping[str, PlannedTree] | None = Field(
         default=None, min_length=1, max_length=4096, description="trees over numbers' values"

@@ -1,4 +1,5 @@
 from .carried import Carried, carry, take_over, weigh_columns, within_memory
+from .dependent import finer_codes, parted_by, rows_gather
 from .evidence import (
     Measured,
     fit_measured,
@@ -9,6 +10,7 @@ from .evidence import (
     phase_deviation,
     rounds_measured,
 )
+from .soft_zeros import trust_empty
 from .sum import add_masked, estimate_rows, regroup, sum_masked, sum_releases, to_all_rows
 from .working_domain import coarse_grouping, keep_zeros_apart, within_groups, working_grouping
 
@@ -19,19 +21,23 @@ __all__ = [
     "carry",
     "coarse_grouping",
     "estimate_rows",
+    "finer_codes",
     "fit_measured",
     "fitting_measurements",
     "held_inside",
     "keep_zeros_apart",
     "merged_zeros",
     "part_coarse",
+    "parted_by",
     "phase_deviation",
     "regroup",
     "rounds_measured",
+    "rows_gather",
     "sum_masked",
     "sum_releases",
     "take_over",
     "to_all_rows",
+    "trust_empty",
     "weigh_columns",
     "within_groups",
     "within_memory",

@@ -22,13 +22,18 @@ from silosynth.common.schema import ImpossibleCells, Schema
 from silosynth.server.measuring import (
     Measured,
     coarse_grouping,
+    finer_codes,
     fitting_measurements,
     held_inside,
     keep_zeros_apart,
     merged_zeros,
     part_coarse,
+    parted_by,
     phase_deviation,
     regroup,
+    rounds_measured,
+    rows_gather,
+    trust_empty,
     working_grouping,
 )
 from silosynth.server.methods.budget import (
@@ -42,6 +47,8 @@ from silosynth.server.methods.budget import (
     one_way_size,
 )
 from silosynth.server.methods.choosing import (
+    EDITIONS,
+    NEWEST,
     choose_cliques,
     choose_level,
     growing_limits,
@@ -78,7 +85,7 @@ AIM_PAIRS_OWN_NOISE = Fraction(2)
 """Fewer where several silos add noise of their own; see docs/decisions/025."""
 FEWER_PAIRS_FROM = 1.5
 """From so many silos on whose own noise is in a pair's sum, on average."""
-AIM_MODEL_MB = 4
+AIM_MODEL_MB = 5
 MOST_COARSE_GROUPS = 32
 MOST_AIM_GROUPS = 64
 AIM_COARSE_DEVIATIONS = 4.0
@@ -137,7 +144,7 @@ class Aim:
             phases=calibrated(
                 sizes, shares=shares(sizes, alone=alone_share(schema, sizes, terms)), terms=terms
             ),
-            says={"max_model_mb": AIM_MODEL_MB},
+            says={"max_model_mb": AIM_MODEL_MB, "edition": NEWEST},
         )
 
 
@@ -204,26 +211,52 @@ def _cells(domain: Domain, *, most: int, whole: frozenset[str] = frozenset()) ->
     return sorted((a * b for a, b in combinations(capped, 2)), reverse=True)
 
 
-def working_codes(plan: Plan, schema: Schema, one_way: Sequence[Measurement]) -> Grouping:
+def working_codes(
+    plan: Plan,
+    schema: Schema,
+    one_way: Sequence[Measurement],
+    *,
+    coarse: Sequence[Measurement] = (),
+    asked: Sequence[Measurement] = (),
+) -> Grouping:
     """Return the merge of fine codes into the codes that the model is over.
 
     Into as many groups as the rounds can tell apart in a pair: finer cells would only be noise
     that the model follows.
+
+    Args:
+        coarse: pairs that say for which attributes finer codes stand out as well.
+        asked: what rounds have measured, perhaps over such codes.
     """
     working = working_grouping(schema, one_way, rare_deviations=AIM_RARE_DEVIATIONS)
     deviation = WORKING_DEVIATIONS * phase_deviation(ROUNDS[0], plan=plan, one_way=one_way)
     count = coarse_groups(one_way, deviation=deviation, most=MOST_AIM_GROUPS)
     merged = coarse_grouping(schema, one_way, working=working, count=count)
-    return keep_zeros_apart(merged, schema=schema)
+    merged = keep_zeros_apart(merged, schema=schema)
+    if not EDITIONS[plan.edition].gathered:
+        return merged
+    finer = finer_codes(
+        schema,
+        one_way,
+        gathered=rows_gather(coarse, domain=schema.domain),
+        rare=working,
+        merged=merged,
+        count=count,
+        most=MOST_COARSE_GROUPS,
+    )
+    return keep_zeros_apart(parted_by(asked, merged=finer, domain=schema.domain), schema=schema)
 
 
 def _ask(phase: PhaseName, known: Known) -> Question:
     """Ask all pairs coarsely, and then in each round those that the model is furthest from."""
     plan, schema, one_way = known.plan, known.schema, known.merged_by
-    working = working_codes(plan, schema, one_way)
     if phase is not PhaseName.COARSE:
+        asked = rounds_measured(known.measured)
+        coarse = () if asked else known.measured[PhaseName.COARSE]
+        working = working_codes(plan, schema, one_way, coarse=coarse, asked=asked)
         ladder = level_ladder(schema, one_way, working=working)
         return _round(phase, plan=plan, schema=schema, measured=known.measured, ladder=ladder)
+    working = working_codes(plan, schema, one_way)
     wanted = AIM_COARSE_DEVIATIONS * phase_deviation(phase, plan=plan, one_way=one_way)
     count = coarse_groups(one_way, deviation=wanted, most=MOST_COARSE_GROUPS)
     grouping = coarse_grouping(schema, one_way, working=working, count=count)
@@ -244,6 +277,7 @@ def _round(
     model, the pairs that were chosen first are measured again, which makes no model larger.
     """
     fine, one_way, working = schema.domain, measured[PhaseName.ONE_WAY], ladder[WORKING]
+    edition = EDITIONS[plan.edition]
     zeros = merged_zeros(schema, grouping=working)
     fitted = fitting_measurements(measured, domain=fine, grouping=working, zeros=zeros)
     model = fit_to_choose(plan, fitted, domain=working.domain(fine), zeros=zeros)
@@ -253,12 +287,12 @@ def _round(
     times = -(-len(coarse) // plan.phase(PhaseName.COARSE).marginals)
     count = plan.phase(phase).marginals * times
     chosen = choose_cliques(
-        score_by_workload(model, coarse, workload=plan.workload, weights=plan.weights),
+        score_by_workload(model, coarse, plan=plan),
         present=[*before, *(z.clique for z in zeros)],
         domain=model.domain,
         count=count,
         limit_bytes=growing_limits(
-            max_model_mb=plan.max_model_mb,
+            max_model_mb=plan.max_model_mb * edition.rounds_part,
             before=len(before),
             count=count,
             of=times * sum(p.marginals for p in plan.phases if p.name in ROUNDS),
@@ -270,8 +304,16 @@ def _round(
     for clique in before:
         if len(chosen) + len(again) < count and room(clique, (*chosen, *again)):
             again.append(clique)
+    gathered = rows_gather(measured[PhaseName.COARSE], domain=fine) if edition.gathered else {}
     levels = {
-        c: choose_level(c, ladder=ladder, domain=fine, one_way=one_way, deviation=deviation)
+        c: choose_level(
+            c,
+            ladder=ladder,
+            domain=fine,
+            one_way=one_way,
+            deviation=deviation,
+            gathered=gathered.get(c, 1.0),
+        )
         for c in (*chosen, *again)
     }
     return _questions(levels, ladder=ladder)
@@ -297,11 +339,12 @@ def fit_run(
     Raises ModelTooLarge when the model needs more memory than the plan grants.
     """
     domain, zeros = grouping.domain(schema.domain), merged_zeros(schema, grouping=grouping)
+    edition = EDITIONS[plan.edition]
     fitted, outside = part_coarse(measured, domain=schema.domain, grouping=grouping, zeros=zeros)
     if outside:
         fitted += joining_pairs(plan, fitted, outside=outside, domain=domain, zeros=zeros)
     model = fit(
-        [_trust_one_way(m) for m in fitted],
+        _trusted(fitted, domain=domain, times=edition.empty_precision),
         domain=domain,
         iterations=AIM_ITERATIONS,
         max_model_mb=plan.max_model_mb,
@@ -310,11 +353,19 @@ def fit_run(
     return model, fitted
 
 
-def _trust_one_way(measurement: Measurement) -> Measurement:
-    """Let the last fit keep nearer to the 1-ways, which many noised pairs pull away from."""
-    if len(measurement.clique) > 1:
-        return measurement
-    return replace(measurement, variance=measurement.variance * ONE_WAY_VARIANCE)
+def _trusted(
+    fitted: Sequence[Measurement], *, domain: Domain, times: float
+) -> tuple[Measurement, ...]:
+    """Let the last fit keep nearer to the 1-ways, which many noised pairs pull away from.
+
+    And to empty cells, whose noise would be rows otherwise. Args: times: how many times nearer.
+    """
+    one_way = [m for m in fitted if len(m.clique) == 1]
+    pairs = [m for m in fitted if len(m.clique) > 1]
+    surer = trust_empty(pairs, one_way, domain=domain, times=times) if times > 1 else pairs
+    closer = (replace(m, variance=m.variance * ONE_WAY_VARIANCE) for m in one_way)
+    found = dict(zip(map(id, (*one_way, *pairs)), (*closer, *surer), strict=True))
+    return tuple(found[id(m)] for m in fitted)
 
 
 def joining_pairs(
@@ -333,7 +384,7 @@ def joining_pairs(
     model = fit_to_choose(plan, fitted, domain=domain, zeros=zeros)
     present = [*(m.clique for m in fitted), *(z.clique for z in zeros)]
     chosen = choose_cliques(
-        score_by_workload(model, outside, workload=plan.workload, weights=plan.weights),
+        score_by_workload(model, outside, plan=plan),
         present=present,
         domain=domain,
         count=len(outside),
@@ -363,7 +414,8 @@ def fit_to_choose(
 
 def _finish(known: Known) -> Outcome:
     """Fit everything that was measured, with the coarse pairs that the model is furthest from."""
-    grouping = working_codes(known.plan, known.schema, known.merged_by)
+    asked = rounds_measured(known.measured)
+    grouping = working_codes(known.plan, known.schema, known.merged_by, asked=asked)
     return finish_model(known, grouping=grouping, fit=fit_run)
 
 

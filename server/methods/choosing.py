@@ -10,6 +10,7 @@ party and costs no privacy. Workload weights and a size limit that grows are as 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -27,6 +28,29 @@ LADDER = (4, 6, 8, 12, 16, 24, 32)
 CELL_DEVIATIONS = 3.0
 """Standard deviations of noise that a measured pair's cells hold on average."""
 Room = Callable[[Clique, Sequence[Clique]], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edition:
+    """Rules that a plan names, so that a stored run stays what it was.
+
+    ``rounds_part`` is how much of the model's room pairs of rounds may fill, the rest being for
+    coarse pairs that no round asked. ``gathered`` says whether pairs of which one attribute nearly
+    says the other are measured finer. ``empty_precision`` is how many times surer than its noise
+    the last fit is of cells that noised counts say nobody is in.
+    """
+
+    rounds_part: float
+    gathered: bool
+    empty_precision: float
+
+
+EDITIONS: Mapping[int | None, Edition] = {
+    None: Edition(rounds_part=1.0, gathered=False, empty_precision=1.0),
+    2: Edition(rounds_part=0.5, gathered=True, empty_precision=25.0),
+}
+"""By what a plan says; see docs/decisions/151. A plan of before says nothing."""
+NEWEST = 2
 FIRST_SHARE = 0.3
 """Share of the size limit that the first clique may use; the last one may use all."""
 NOISE_EXCESS, NOISE_SPREAD = 0.1666, 0.3506
@@ -79,14 +103,13 @@ def score_by_workload(
     model: GraphicalModel,
     coarse: Sequence[Measurement],
     *,
-    workload: Sequence[Clique],
-    weights: Sequence[int],
+    plan: Plan,
 ) -> dict[Clique, float]:
     """Return each wanted pair's estimated error times its weight; see :func:`pair_weights`.
 
     Pairs that no workload covers, or that are not among ``coarse``, have no score.
     """
-    wanted = pair_weights(model.domain, workload=workload, weights=weights)
+    wanted = pair_weights(model.domain, workload=plan.workload, weights=plan.weights)
     errors = estimate_errors(model, coarse)
     return {pair: wanted[pair] * error for pair, error in errors.items() if pair in wanted}
 
@@ -169,9 +192,13 @@ def choose_level(
     domain: Domain,
     one_way: Sequence[Measurement],
     deviation: float,
+    gathered: float = 1.0,
 ) -> str:
-    """Return the finest level whose cells hold three standard deviations of noise on average."""
-    cells = estimate_rows(one_way) / (CELL_DEVIATIONS * deviation)
+    """Return the finest level whose cells hold three standard deviations of noise on average.
+
+    Args: gathered: into how many times fewer cells than all the pair's rows gather.
+    """
+    cells = gathered * estimate_rows(one_way) / (CELL_DEVIATIONS * deviation)
     for name, finer in pairwise(ladder):
         if ladder[finer].domain(domain).size(clique) > cells:
             return name

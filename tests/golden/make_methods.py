@@ -66,6 +66,7 @@ CASES: dict[str, dict[str, Any]] = {
     "one-shot": {"method": "one-shot", "frequencies": 64},
     "advised": {},
     "aim-of-a-workload": {"workload": WORKLOAD, "weights": (3, 1, 2), "rounds": 3},
+    "aim-of-edition-1": {"method": "aim", "max_model_mb": 4},
     "aim-for-one-silo": {"method": "aim", "silos": SILOS[:1], "max_model_mb": 9},
     "one-shot-of-order-1": {"method": "one-shot", "frequencies": 32, "order": 1},
     "dp-sgd-by-habit": {"method": "dp-sgd"},
@@ -128,7 +129,8 @@ def plan_of(name: str) -> Plan:
     arguments = budget | CASES[name]
     with public_seed():
         asked = messages() if arguments.get("method") == "votes" else schema()
-        return new_plan(asked, **arguments)
+        plan = new_plan(asked, **arguments)
+    return plan.model_copy(update={"edition": None}) if name == "aim-of-edition-1" else plan
 
 
 def run(plan: Plan) -> tuple[list[Request], State]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
@@ -9,7 +10,12 @@ import pytest
 
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.server.measuring.soft_zeros import emptiness, empty_cells, soft_zeros
+from silosynth.server.measuring.soft_zeros import (
+    emptiness,
+    empty_cells,
+    soft_zeros,
+    trust_empty,
+)
 
 DOMAIN = Domain(attributes=("place", "density"), shape=(12, 6))
 SIGMA = 20.0
@@ -94,3 +100,33 @@ def test_zeros_of_merged_codes_are_those_of_which_every_code_is_one() -> None:
     held = table.reshape(3, 4, 6).sum(axis=1) > 0
     assert not found[0].mask[held].any()
     assert found[0].mask.sum() >= 10
+
+
+def test_a_fit_is_surer_of_cells_that_nobody_is_in_and_of_no_others() -> None:
+    counts = _places()
+    pair, alone = _measure(counts, "place", "density"), _alone(counts)
+    (found,) = trust_empty([pair], alone.values(), domain=DOMAIN, times=25.0)
+    surer = found.variance < pair.variance
+    assert surer.sum() >= 50
+    assert not (surer & (counts.ravel() > 0)).any()
+    assert (found.values[surer] == 0.0).all()
+    assert found.variance[surer] == pytest.approx(pair.variance[surer] / 25)
+    assert (found.values[~surer] == pair.values[~surer]).all()
+
+
+def test_what_was_measured_twice_is_looked_at_together() -> None:
+    """A cell that holds somebody by one noise, and nobody by both, is empty in both."""
+    counts = _places()
+    first = _measure(counts, "place", "density")
+    second = replace(first, values=counts.ravel() * 2 - first.values)
+    found = trust_empty([first, second], _alone(counts).values(), domain=DOMAIN, times=4.0)
+    surer = [m.variance < SIGMA**2 for m in found]
+    assert (surer[0] == surer[1]).all()
+    assert surer[0].sum() == (counts == 0).sum()
+
+
+def test_independent_attributes_have_no_empty_cells_to_be_sure_of() -> None:
+    counts = np.full((12, 6), 80.0)
+    pair = _measure(counts, "place", "density")
+    (found,) = trust_empty([pair], _alone(counts).values(), domain=DOMAIN, times=25.0)
+    assert (found.variance == pair.variance).all()

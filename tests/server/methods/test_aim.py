@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -13,8 +14,10 @@ from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.messages import count_cells
 from silosynth.common.plan import ROUNDS
+from silosynth.common.schema import OrdinalAttribute, Schema, Source
 from silosynth.server.coordinator import Answered, Ask, Finish, State, finish, replay, step
 from silosynth.server.coordinator.machine import start
+from silosynth.server.methods import Known, Outcome, ask_phase, finish_run
 from silosynth.server.methods.aim import joining_pairs
 from silosynth.server.methods.choosing import (
     choose_cliques,
@@ -24,8 +27,9 @@ from silosynth.server.methods.choosing import (
     level_ladder,
     pair_weights,
 )
-from silosynth.server.model import build_junction_tree, device
+from silosynth.server.model import GraphicalModel, build_junction_tree, device
 from silosynth.server.model.fit import fit
+from silosynth.server.planning import new_plan
 from tests.support.fakes import SILOS, answer_exactly, small_codes, small_plan, small_schema
 
 DOMAIN = Domain(attributes=("a", "b", "c", "d"), shape=(4, 3, 5, 2))
@@ -165,6 +169,80 @@ def test_more_noise_means_a_coarser_level() -> None:
         for d in (1.0, 300.0, 1e9)
     ]
     assert found == ["working", "groups-4", "groups-4"]
+
+
+def test_rows_that_gather_in_few_cells_are_measured_finer() -> None:
+    schema, ones = small_schema(), _ones(10_000)
+    ladder = level_ladder(schema, ones, working=Grouping())
+    found = [
+        choose_level(
+            ("age", "region"),
+            ladder=ladder,
+            domain=schema.domain,
+            one_way=ones,
+            deviation=100.0,
+            gathered=times,
+        )
+        for times in (1.0, 4.0)
+    ]
+    assert found == ["groups-8", "working"]
+
+
+def _alike_columns(*, edition: int | None) -> tuple[Known, Outcome]:
+    """Run AIM over three columns of 45 codes: a pair takes 16 KiB, and a triple 712.
+
+    A row has one code in two of its columns, any two, so no pair follows from the two others.
+    """
+    names, rows = ("a", "b", "c"), 900_000
+    schema = Schema(
+        name="alike",
+        attributes=tuple(
+            OrdinalAttribute(
+                name=name,
+                categories=tuple(f"{i:02}" for i in range(45)),
+                other=False,
+                source=Source.PUBLIC,
+            )
+            for name in names
+        ),
+    )
+    plan = new_plan(
+        schema, epsilon=8.0, delta=1e-6, silos=("s",), method="aim", max_model_mb=1
+    ).model_copy(update={"edition": edition})
+    pair = np.eye(45) / (3 * 45) + 2 / (3 * 45**2)
+    known = Known(plan=plan, schema=schema, measured={})
+    for phase in plan.phases:
+        question = ask_phase(phase.name, known)
+        found = []
+        for query in question.queries:
+            grouping = question.groupings[query.level]
+            table = pair if len(query.clique) == 2 else pair.sum(axis=1)
+            merged = np.ix_(*(grouping.lookup(name, 45) for name in query.clique))
+            counts = np.zeros(grouping.domain(schema.domain).sizes(query.clique))
+            np.add.at(counts, merged, table * rows)
+            found.append(
+                Measurement(
+                    clique=query.clique,
+                    values=counts.ravel(),
+                    variance=np.full(counts.size, float(phase.sigma2)),
+                    grouping=grouping,
+                )
+            )
+        known = replace(known, measured={**known.measured, phase.name: tuple(found)})
+    return known, finish_run(known)
+
+
+@pytest.mark.parametrize(("edition", "asked"), [(None, 3), (2, 2)])
+def test_rounds_leave_room_in_the_model_for_pairs_that_they_did_not_ask(
+    edition: int | None, asked: int
+) -> None:
+    """The third pair joins the last fit by its coarse counts where rounds left it out."""
+    known, outcome = _alike_columns(edition=edition)
+    rounds = {m.clique for name in ROUNDS for m in known.measured.get(name, ())}
+    assert len(rounds) == asked
+    assert isinstance(outcome.model, GraphicalModel)
+    assert outcome.model.tree.largest == ("a", "b", "c")
+    assert outcome.model.tree.bytes <= 2**20
 
 
 def _run(rows: int = 500, noise: int = 0, **changes: object) -> tuple[State, list[Answered]]:

@@ -124,7 +124,8 @@ def test_the_rounds_of_aim_hold_what_they_may_choose() -> None:
         (PhaseName.ROUND_1, 3),
         (PhaseName.ROUND_2, 3),
     ]
-    assert plan.max_model_mb == 4
+    assert plan.max_model_mb == 5
+    assert plan.edition == 2
     assert _new(method="aim", max_model_mb=2).max_model_mb == 2
 
 

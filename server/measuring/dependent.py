@@ -1,0 +1,140 @@
+"""Codes and cells where one attribute nearly says another's, by noised coarse counts alone.
+
+Where a place has one density, the rows of a pair are in as few cells as there are places, and each
+stands far out of the noise that would hide it if it were one of all cells. Such pairs are worth
+measuring finer than others, and their codes are worth keeping apart: codes that are drawn alike
+make combinations that nobody has. Post-processing of releases: it costs no privacy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from silosynth.common.domain import Clique, Domain, Grouping
+from silosynth.common.measurement import Measurement
+from silosynth.common.schema import CodedAttribute, Schema
+from silosynth.server.measuring.working_domain import coarse_grouping
+from silosynth.server.values import project
+
+NEARLY_SAID_FROM = 0.4
+"""Of what there is to say of the attribute that has less to say: the part that the other says."""
+
+
+def rows_gather(coarse: Sequence[Measurement], *, domain: Domain) -> dict[Clique, float]:
+    """Return, by pair, into how many times fewer cells its rows gather than independent ones would.
+
+    The exponential of the mutual information of the noised counts, none of them below zero; 1 where
+    neither attribute nearly says the other.
+
+    Args: coarse: noised pairs. domain: the fine domain that their groupings merge.
+    """
+    return {m.clique: _gathered(m, domain=domain) for m in coarse}
+
+
+def _gathered(pair: Measurement, *, domain: Domain) -> float:
+    """Return by how much the rows of one pair gather."""
+    total = max(float(pair.values.sum()), 1.0)
+    there = np.ones((1, pair.values.size), dtype=bool)
+    counts = project(pair.values[None, :], there=there, total=np.array([total]))[0]
+    table = counts.reshape(pair.grouping.domain(domain).sizes(pair.clique)) / total
+    alone = [_entropy(table.sum(axis=axis)) for axis in (0, 1)]
+    said = sum(alone) - _entropy(table.ravel())
+    return float(np.exp(said)) if said > NEARLY_SAID_FROM * min(alone) else 1.0
+
+
+def _entropy(shares: np.ndarray) -> float:
+    """Return the entropy of shares in nats."""
+    some = shares[shares > 0]
+    return -float((some * np.log(some)).sum())
+
+
+def finer_codes(
+    schema: Schema,
+    one_way: Sequence[Measurement],
+    *,
+    gathered: Mapping[Clique, float],
+    rare: Grouping,
+    merged: Grouping,
+    count: int,
+    most: int,
+) -> Grouping:
+    """Split the groups of attributes that nearly say another, into more the more rows gather.
+
+    Guarantees: every group of ``merged`` is a union of groups of what is returned, and every one of
+    those a union of groups of ``rare``.
+
+    Args:
+        rare: the finest that may come of it. merged: what is split, into about ``count`` groups.
+        most: into at most so many groups an attribute is merged anew.
+    """
+    by_name = {m.clique[0]: m for m in one_way}
+    groups = dict(merged.groups)
+    for attribute in schema.coded:
+        name = attribute.name
+        times = max((t for pair, t in gathered.items() if name in pair), default=1.0)
+        wanted = min(round(count * times), most)
+        if name in groups and wanted > len(set(groups[name])):
+            finest = rare.lookup(name, attribute.size)
+            whole = merged.lookup(name, attribute.size)
+            if attribute.rising:
+                finer = _anew(schema, one_way, attribute, rare=rare, count=wanted)
+            else:
+                mass = np.bincount(finest, weights=by_name[name].values)
+                finer = _heaviest_alone(finest, mass, whole=whole, count=wanted)
+            groups[name] = _numbered(whole, finer)
+    return Grouping(groups={n: g for n, g in groups.items() if len(set(g)) < len(g)})
+
+
+def _anew(
+    schema: Schema,
+    one_way: Sequence[Measurement],
+    attribute: CodedAttribute,
+    *,
+    rare: Grouping,
+    count: int,
+) -> np.ndarray:
+    """Return the groups of an attribute in order, merged anew into ``count``."""
+    finer = coarse_grouping(schema, one_way, working=rare, count=count)
+    return finer.lookup(attribute.name, attribute.size)
+
+
+def _heaviest_alone(
+    finest: np.ndarray, mass: np.ndarray, *, whole: np.ndarray, count: int
+) -> np.ndarray:
+    """Give the heaviest codes a group of their own until there are ``count`` groups.
+
+    One code of each group stays with what is left of it.
+    """
+    left = count - len(set(whole.tolist()))
+    members = {g: set(finest[whole == g].tolist()) for g in set(whole.tolist())}
+    alone = np.full(len(mass), -1)
+    for code in np.argsort(-mass, kind="stable").tolist():
+        group = members[int(whole[finest == code][0])]
+        if left > 0 and len(group) > 1:
+            group.remove(code)
+            alone[code], left = code, left - 1
+    chosen: np.ndarray = alone[finest]
+    return chosen
+
+
+def parted_by(asked: Iterable[Measurement], *, merged: Grouping, domain: Domain) -> Grouping:
+    """Split groups as far as something was measured finer: the coarsest that has room for all.
+
+    So what a run is fitted over follows from what it has measured, whoever left it since.
+    """
+    groups = dict(merged.groups)
+    for measurement in asked:
+        for name, size in zip(measurement.clique, domain.sizes(measurement.clique), strict=True):
+            if name in groups:
+                finer = measurement.grouping.lookup(name, size)
+                groups[name] = _numbered(np.asarray(groups[name]), finer)
+    return Grouping(groups={n: g for n, g in groups.items() if len(set(g)) < len(g)})
+
+
+def _numbered(left: np.ndarray, right: np.ndarray) -> tuple[int, ...]:
+    """Number the pairs of two groupings of the same codes, in the order of the codes."""
+    pairs = list(zip(left.tolist(), right.tolist(), strict=True))
+    number = {pair: i for i, pair in enumerate(dict.fromkeys(pairs))}
+    return tuple(number[pair] for pair in pairs)
