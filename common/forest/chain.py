@@ -18,7 +18,7 @@ import numpy as np
 from silosynth.common.codec import code_dtype
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidSampler
-from silosynth.common.generated import row_words
+from silosynth.common.generated import even_words, row_words
 
 SCORE_BITS = 12
 """A score is a power of two, in steps of 2^-12 of an exponent."""
@@ -38,14 +38,24 @@ class Term:
 
     given: Clique
     scores: np.ndarray = field(repr=False)
+    forbids: bool = field(init=False, repr=False, default=False)
+    """Whether a code of it cannot be."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "forbids", bool((self.scores == NEVER).any()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Step:
-    """Draw one attribute: its score is the sum of the terms', of which one may be given nothing."""
+    """Draw one attribute: its score is the sum of the terms', of which one may be given nothing.
+
+    ``even``: rows have its codes as often as the law says, but for one in each 64 of them, and not
+    as chance has it.
+    """
 
     attribute: str
     terms: tuple[Term, ...]
+    even: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -107,13 +117,16 @@ def draw_step(
     scores = np.zeros((len(rows), codes), dtype=np.int32)
     for term in step.terms:
         scores += term.scores[cells_of(known, term.given, domain=domain, rows=len(rows))]
-        np.maximum(scores, 2 * NEVER, out=scores)
+        if term.forbids:
+            np.maximum(scores, 2 * NEVER, out=scores)
+    np.maximum(scores, 2 * NEVER, out=scores)
     best = scores.max(axis=1, initial=2 * NEVER)
-    ends = _weights(scores, best=best).cumsum(axis=1)
-    words = row_words(seed=seed, purpose=f"code/{step.attribute}", rows=rows)
+    ends = _weights(scores, best=best).cumsum(axis=1, dtype=np.uint32)
+    draw = even_words if step.even else row_words
+    words = draw(seed=seed, purpose=f"code/{step.attribute}", rows=rows)
     # A total is below 2^31 and a word below 2^32, so that nothing wraps.
     target = (words >> np.uint64(64 - _WORD_BITS)) * ends[:, -1] >> np.uint64(_WORD_BITS)
-    found = (ends <= target[:, None]).sum(axis=1)
+    found = (ends <= target.astype(np.uint32)[:, None]).sum(axis=1)
     np.minimum(found, codes - 1, out=found)
     return found.astype(code_dtype(codes)), best < _LEAST
 
@@ -150,22 +163,23 @@ def _check_terms(step: Step, *, domain: Domain) -> None:
 
 
 def _weights(scores: np.ndarray, *, best: np.ndarray) -> np.ndarray:
-    """Return (rows, codes) uint64, the weight of each code, that of the best the largest.
+    """Return (rows, codes) uint32, the weight of each code, that of the best the largest.
 
     A code that is never drawn has weight 0; where all are, each has one.
     """
     powers = _powers(scores.shape[1])
-    behind = (best[:, None] - scores).astype(np.uint32)
-    shift = np.minimum(behind >> np.uint32(SCORE_BITS), 63).astype(np.uint64)
+    behind = (best[:, None] - scores).view(np.uint32)
+    # A power is below 2^30, so that 31 leave nothing of it.
+    shift = np.minimum(behind >> np.uint32(SCORE_BITS), np.uint32(31))
     weights: np.ndarray = powers[behind & np.uint32((1 << SCORE_BITS) - 1)] >> shift
     return weights
 
 
 @lru_cache(maxsize=64)
 def _powers(codes: int) -> np.ndarray:
-    """Return (4096,) uint64, ``2^-(i / 4096)`` in units so small that codes' sum is below 2^31."""
+    """Return (4096,) uint32, ``2^-(i / 4096)`` in units so small that codes' sum is below 2^31."""
     bits = 30 - max(codes - 1, 1).bit_length()
-    return np.array([p >> (_EXACT_BITS - bits) for p in _exact_powers()], dtype=np.uint64)
+    return np.array([p >> (_EXACT_BITS - bits) for p in _exact_powers()], dtype=np.uint32)
 
 
 @lru_cache(maxsize=1)

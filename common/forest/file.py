@@ -45,9 +45,11 @@ from silosynth.common.schema import PlainModel
 from silosynth.common.tables import TablesSchema, parse_tables
 
 FORMAT: Final = "silosynth-forest"
-VERSION: Final = 2
-READ: Final = (1, 2)
-"""Versions that can be read. Of 2, a row may be given its place and the second row before it."""
+VERSION: Final = 3
+READ: Final = (1, 2, 3)
+"""Versions that can be read. Of 2, a row may be given its place and the second row before it; of 3,
+a step may be drawn evenly.
+"""
 MAX_BYTES = 2**30
 _DTYPE: Final = "<i4"
 _WHOLE: Final = "<u4"
@@ -64,11 +66,12 @@ class _Member(Sums):
 class _Step(PlainModel):
     attribute: str
     terms: tuple[tuple[str, ...], ...] = Field(max_length=4096)
+    even: bool = False
 
 
 class _Manifest(PlainModel):
     format: Literal["silosynth-forest"] = FORMAT
-    version: Literal[1, 2] = VERSION
+    version: Literal[1, 2, 3] = VERSION
     plan_digest: str
     persons: int = Field(ge=0, lt=2**63)
     left_out: tuple[str, ...] = ()
@@ -138,7 +141,7 @@ def dump_forest(sampler: ForestSampler) -> bytes:
         below=len(sampler.inside),
         chains={
             name: tuple(
-                _Step(attribute=s.attribute, terms=tuple(t.given for t in s.terms))
+                _Step(attribute=s.attribute, terms=tuple(t.given for t in s.terms), even=s.even)
                 for s in chain.steps
             )
             for name, chain in sampler.chains.items()
@@ -201,7 +204,7 @@ def _step(step: _Step, scores: np.ndarray, *, domain: Domain) -> Step:
         start += size
     if start != len(scores):
         raise InvalidSampler(f"the scores of {step.attribute!r} do not fit its terms")
-    return Step(attribute=step.attribute, terms=tuple(terms))
+    return Step(attribute=step.attribute, terms=tuple(terms), even=step.even)
 
 
 def _manifest(members: Mapping[str, memoryview]) -> _Manifest:

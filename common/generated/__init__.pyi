@@ -1,4 +1,4 @@
 from .columns import complete
-from .words import row_words, word_of, words_at
+from .words import even_words, row_words, word_of, words_at
 
-__all__ = ["complete", "row_words", "word_of", "words_at"]
+__all__ = ["complete", "even_words", "row_words", "word_of", "words_at"]

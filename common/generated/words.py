@@ -18,6 +18,8 @@ from silosynth.common.seeded import check_whole
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _ROUNDS = 6
+_EVEN_BITS = 6
+_NUMBERS_BITS = np.uint64(40)
 MOST_PERMUTED = 2**62
 """The largest space of a permutation."""
 
@@ -37,6 +39,28 @@ def row_words(*, seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
     Args: rows: (rows,) uint64 numbers of rows.
     """
     return _mixed(np.uint64(word_of(seed, purpose)) + (rows + np.uint64(1)) * _GOLDEN)
+
+
+def even_words(*, seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
+    """Return (rows,) uint64 as :func:`row_words`, spread evenly over all words.
+
+    Few rows then have codes as often as their law says, and not as chance has it.
+
+    Guarantees: of each 64 rows from a multiple of 64 on, one has its word in each 64th of the
+    range, in an order that seed and purpose decide. Rows from number 2^40 on have words of their
+    own.
+    """
+    words = row_words(seed=seed, purpose=purpose, rows=rows)
+    bits, low = np.uint64(_EVEN_BITS), np.uint64((1 << _EVEN_BITS) - 1)
+    keys = row_words(seed=seed, purpose=f"{purpose}/even", rows=rows >> bits)
+    place = rows & low
+    for round_ in range(3):
+        # Each step is a permutation of the 64 places: by what is odd, by an offset, by a shift.
+        key = keys >> np.uint64(16 * round_)
+        place = (place * (key | np.uint64(1)) + (key >> bits)) & low
+        place ^= place >> np.uint64(_EVEN_BITS // 2)
+    even = (place << (np.uint64(64) - bits)) | (words >> bits)
+    return np.where(rows >> _NUMBERS_BITS, words, even)
 
 
 def permuted(rows: np.ndarray, *, space: int, seed: int, purpose: str) -> np.ndarray:

@@ -17,11 +17,11 @@ from silosynth.common.families import (
     SECOND,
     Phase,
     Question,
+    above_link,
     first_of,
     has_later,
     later_link,
     later_of,
-    parent_link,
     single_views,
 )
 from silosynth.common.tables import TablesSchema, ancestors, number_name
@@ -90,7 +90,7 @@ def view_cliques(
     """Yield what is asked of a view of a table: one-ways and pairs, and what stands above each."""
     own = _telling(schema, name)
     yield from _own_cliques(own)
-    above = tuple(_above(schema, name, linked=parent_link(schema, name) not in left_out))
+    above = tuple(_above(schema, name, left_out=left_out))
     yield from ((a, b) for a in above for b in own)
     if view == later_of(name) and later_link(name) not in left_out:
         yield from ((f"{PREVIOUS}{a}", a) for a in own)
@@ -117,17 +117,19 @@ def _own_cliques(own: Clique) -> Iterator[Clique]:
     yield from combinations(own, 2)
 
 
-def _above(schema: TablesSchema, name: str, *, linked: bool) -> Iterator[str]:
-    """Yield the columns above that a row is asked with: the parent's, and how many rows there are.
+def _above(schema: TablesSchema, name: str, *, left_out: Collection[str]) -> Iterator[str]:
+    """Yield the columns above that a row is asked with: of all tables, and how many rows there are.
 
-    The number of a person's rows decides what its rows weigh, so it stands in every law of a row.
+    What a row has of its parent does not say what it has of the row above that: a visit of a
+    person's kind may have drugs of none. The number of a person's rows decides what its rows
+    weigh, so it stands in every law of a row.
     """
     tables = ancestors(schema.tables, name)
     path = [name, *tables]
     for below, table in zip(path, tables, strict=False):
+        linked = above_link(name, table) not in left_out
         for attribute in _telling(schema, table):
-            near = table == tables[0] and linked
-            if near or attribute == number_name(below):
+            if linked or attribute == number_name(below):
                 yield f"{table}: {attribute}"
 
 

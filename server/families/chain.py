@@ -71,6 +71,7 @@ def fit_chain(
     order: str | None,
     effort: Effort,
     start: Chain | None = None,
+    even: Collection[str] = (),
 ) -> Chain:
     """Fit the laws of a view's own attributes in their order; a function of the arguments.
 
@@ -79,6 +80,7 @@ def fit_chain(
         zeros: cells that cannot be, of own attributes.
         order: an own attribute whose codes never fall from row to row; None where none does.
         start: laws to begin at, of the same view.
+        even: own attributes that are drawn evenly.
     """
     known = dict(population.known)
     words = np.arange(population.rows, dtype=np.uint64)
@@ -95,7 +97,7 @@ def fit_chain(
             never=_never(attribute, known, zeros, order=order, domain=domain),
         )
         terms = _fit(law, known, population, evidence=evidence, effort=effort, begun=begun)
-        step = Step(attribute=attribute, terms=(*terms, *law.never))
+        step = Step(attribute=attribute, terms=(*terms, *law.never), even=attribute in even)
         known[attribute], _ = draw_step(
             step,
             known,

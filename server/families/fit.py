@@ -20,6 +20,7 @@ from silosynth.common.families import (
 )
 from silosynth.common.forest import Chain, ForestSampler, number_edges
 from silosynth.common.tables import TablesSchema, number_name
+from silosynth.server.families.calibrate import calibrate
 from silosynth.server.families.chain import Effort, fit_chain
 from silosynth.server.families.evidence import Evidence, read_evidence
 from silosynth.server.families.numbers import numbers_inside
@@ -53,7 +54,7 @@ def fit_families(
 
     Args: answers: those of all phases, of any views, in any order.
     """
-    fitting = Fitting(schema=schema, evidence=_by_view(schema, answers))
+    fitting = Fitting(schema=schema, evidence=read_views(schema, answers))
     chains: dict[str, Chain] = {}
     for name in schema.downward:
         chains = {**chains, **fitting.fit(name, chains)}
@@ -68,7 +69,7 @@ def fit_families(
     )
 
 
-def _by_view(schema: TablesSchema, answers: Sequence[Answer]) -> dict[str, Evidence]:
+def read_views(schema: TablesSchema, answers: Sequence[Answer]) -> dict[str, Evidence]:
     found: dict[str, list[Answer]] = defaultdict(list)
     for answer in answers:
         found[answer.question.view].append(answer)
@@ -103,8 +104,7 @@ class Fitting:
     def fit(self, name: str, above: Mapping[str, Chain]) -> dict[str, Chain]:
         """Return the chains of a table, given those of the tables above."""
         if name == self.schema.person:
-            nothing = Population(known={}, weights=np.ones(EFFORT.rows))
-            return {name: self._chain(name, name, nothing, EFFORT, start=None)}
+            return {name: self._persons(name)}
         first, later = first_of(name), later_of(name)
         rows = draw_firsts(
             self.schema,
@@ -119,7 +119,36 @@ class Fitting:
         laws = [Chain(domain=domain, own=chain.own, steps=chain.steps)]
         if has_later(self.schema, name):
             laws = self._later(name, {**above, first: chain})
+            fitted = {**above, first: chain, later: laws[-1]}
+            laws.append(
+                calibrate(
+                    self.schema,
+                    fitted,
+                    inside=self.inside,
+                    table=name,
+                    evidence=self.evidence[later],
+                )
+            )
         return {first: chain, later: laws[-1]}
+
+    def _persons(self, name: str) -> Chain:
+        """Return the chain of persons: first how many rows each has, evenly, then all else.
+
+        Where persons are few, how many have many rows decides what most rows look like.
+        """
+        columns = self.schema.columns[name].rows
+        numbers = tuple(number_name(below) for below in self.schema.below(name))
+        rest = tuple(a for a in columns.domain.attributes if a not in numbers)
+        return fit_chain(
+            self.evidence[name],
+            Population(known={}, weights=np.ones(EFFORT.rows)),
+            domain=drawn_domains(self.schema)[name],
+            own=(*numbers, *rest),
+            zeros=columns.impossible(),
+            order=None,
+            effort=EFFORT,
+            even=numbers,
+        )
 
     def _later(self, name: str, chains: Mapping[str, Chain]) -> list[Chain]:
         """Return the laws of later rows, each fitted on what those before it drew."""

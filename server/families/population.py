@@ -8,13 +8,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from silosynth.common.families import FIRST, PLACE, PREVIOUS, SECOND, first_of, places_of
+from silosynth.common.families import FIRST, PLACE, PREVIOUS, SAME, SECOND, first_of, places_of
 from silosynth.common.forest import Chain, Drawer, Drawn
 from silosynth.common.tables import TablesSchema, ancestors, table_seed
 
 SEED = 0
 MOST_PERSONS = 1 << 17
 FEW_PERSONS = 1 << 11
+MANY_ROWS, MOST_ROWS = 10, 300_000
 RAKES = 5
 MOST_WEIGHT = 20.0
 _Of = TypeVar("_Of")
@@ -154,6 +155,49 @@ def draw_places(
         numbers=above.numbers[parents],
         table=table,
     )
+
+
+def draw_histories(
+    schema: TablesSchema,
+    chains: Mapping[str, Chain],
+    *,
+    inside: Mapping[str, np.ndarray],
+    table: str,
+    number: int,
+) -> dict[str, np.ndarray] | None:
+    """Draw all rows of some persons' families in a table, and return the later ones.
+
+    Those of a parent hang together, so that few persons show little. None where parents have so
+    few rows that nothing adds up along them.
+
+    Args: number: another draw of the same laws for each.
+    Returns: (rows,) codes of the rows' own attributes, whether each is that of the row before, and
+        what stands above them.
+    """
+    drawer = Drawer(schema=schema, chains=chains, inside=inside, seed=SEED + 1 + number)
+    above = ancestors(schema.tables, table)
+
+    def parents(persons: int) -> dict[str, Drawn]:
+        drawn = {schema.person: drawer.persons(0, persons)}
+        for name in reversed(above[:-1]):
+            drawn[name] = drawer.below(name, drawn, 0)
+        return drawn
+
+    drawn = parents(FEW_PERSONS)
+    numbers = drawn[above[0]].numbers[table]
+    several = numbers[numbers > 1]
+    if not len(several) or several.mean() < MANY_ROWS:
+        return None
+    if (found := int(numbers.sum())) > MOST_ROWS:
+        drawn = parents(FEW_PERSONS * MOST_ROWS // found + 1)
+    rows = drawer.below(table, drawn, 0)
+    later = np.flatnonzero(rows.above[1:] == rows.above[:-1]) + 1
+    own = {name: codes[later] for name, codes in rows.codes.items()}
+    same = {
+        f"{SAME}{name}": (codes[later] == codes[later - 1]).astype(np.uint8)
+        for name, codes in rows.codes.items()
+    }
+    return own | same | _inherited(drawn, above, rows.above[later])
 
 
 def _evenly(found: int, rows: int) -> np.ndarray:

@@ -19,6 +19,7 @@ import numpy as np
 from silosynth.common.families import PREVIOUS, SAME
 from silosynth.common.forest import Term, to_scores
 from silosynth.server.families.evidence import Evidence, Pair
+from silosynth.server.families.minimise import minimise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -119,8 +120,6 @@ IMPOSSIBLE = -1e4
 """The logarithm of a code that cannot be."""
 MOST_STAYING = 10.0
 """Of the logarithms of staying."""
-MEMORY = 8
-_STILL = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -148,10 +147,9 @@ def regress(
     """Return (places, codes) and (groups,) float64, the logarithms that fit best.
 
     Minimises ``sum_r w_r log sum_c exp(x_r theta_c) - <theta, targets> + 0.5 <ridge, theta^2>``,
-    which is convex, by L-BFGS in units of each one's own curvature.
+    which is convex, in units of each one's own curvature.
     """
-    # Half a second to import, and every command knows of families.
-    from scipy.optimize import fmin_l_bfgs_b
+    # A while to import, and every command knows of families.
     from scipy.sparse import csr_matrix
 
     rows, columns = problem.given.shape
@@ -195,13 +193,6 @@ def regress(
     most = np.full(len(unit), MOST_STAYING)
     most[:cut] = problem.most.ravel()
     most /= unit
-    point, _, _ = fmin_l_bfgs_b(
-        loss,
-        np.clip(np.concatenate([start[0].ravel(), start[1]]) / unit, -most, most),
-        bounds=np.stack([-most, most], axis=1),
-        maxiter=iterations,
-        m=MEMORY,
-        factr=_STILL,
-    )
-    found: np.ndarray = point * unit
+    begin = np.concatenate([start[0].ravel(), start[1]]) / unit
+    found: np.ndarray = minimise(loss, start=begin, most=most, iterations=iterations) * unit
     return found[:cut].reshape(places, codes), found[cut:]

@@ -213,10 +213,37 @@ def test_a_changed_byte_is_refused(where: float, flip: int) -> None:
         parse_forest(bytes(data))
 
 
-def test_a_file_of_the_version_before_draws_as_it_did() -> None:
+def test_a_step_that_is_drawn_evenly_is_one_in_the_file(tmp_path: Path) -> None:
+    """Of 64 rows each has its word in another 64th, so that shares are right to one row in 64."""
+    sampler = sampler_of(parse_tables(SCHEMA), seed=2)
+    chain = sampler.chains["people"]
+    (step,) = (s for s in chain.steps if s.attribute == "sex")
+    steps = tuple(replace(s, even=s is step) for s in chain.steps)
+    alone = replace(step, terms=step.terms[:1], even=True)
+    steps = tuple(alone if s.attribute == "sex" else s for s in steps)
+    law = Chain(domain=chain.domain, own=chain.own, steps=steps)
+    sampler = replace(sampler, chains={**sampler.chains, "people": law})
+    again = parse_forest(dump_forest(sampler))
+    assert [s.even for s in again.chains["people"].steps] == [s.even for s in steps]
+    few, other, many = (
+        np.concatenate([b["people"].codes["sex"] for b in forest.codes("people")])
+        for forest in (
+            Forest(sampler=sampler, persons=640, seed=1, block_persons=100),
+            Forest(sampler=again, persons=640, seed=1),
+            Forest(sampler=sampler, persons=64_000, seed=1),
+        )
+    )
+    assert (few == other).all()
+    assert abs(few.mean() - many.mean()) < 1 / 64
+
+
+@pytest.mark.parametrize("version", [b"1", b"2"])
+def test_a_file_of_a_version_before_draws_as_it_did(version: bytes) -> None:
     sampler = sampler_of(parse_tables(SCHEMA), seed=2)
     members = {name: bytes(member) for name, member in unpack(dump_forest(sampler)).items()}
-    members["manifest.json"] = members["manifest.json"].replace(b'"version": 2', b'"version": 1')
+    members["manifest.json"] = members["manifest.json"].replace(
+        b'"version": 3', b'"version": ' + version
+    )
     before = parse_forest(pack(members))
     for name in sampler.schema.downward:
         rows = (Forest(sampler=s, persons=9, seed=4).table(name) for s in (sampler, before))
@@ -254,8 +281,8 @@ def test_a_later_row_is_given_its_place_and_the_second_row_before_it(column: str
 def test_an_unknown_version_is_refused() -> None:
     data = dump_forest(sampler_of(parse_tables(SCHEMA), seed=2))
     members = {name: bytes(member) for name, member in unpack(data).items()}
-    members["manifest.json"] = members["manifest.json"].replace(b'"version": 2', b'"version": 3')
-    with pytest.raises(InvalidSampler, match="the version is not 1 or 2"):
+    members["manifest.json"] = members["manifest.json"].replace(b'"version": 3', b'"version": 4')
+    with pytest.raises(InvalidSampler, match="the version is not 1 or 2 or 3"):
         parse_forest(pack(members))
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from silosynth.common.errors import InvalidSampler, InvalidSchema
 from silosynth.common.generated import complete, people
-from silosynth.common.generated.words import permuted, words_by_row
+from silosynth.common.generated.words import even_words, permuted, row_words, words_by_row
 from silosynth.common.rules import PatternFault, parse_pattern, regular, words_of
 from silosynth.common.schema import Schema, dump_schema, parse_schema
 
@@ -72,6 +72,30 @@ def test_a_pattern_that_cannot_be_made_is_refused_in_a_line(text: str) -> None:
 def test_a_permutation_reaches_every_number_once(space: int, seed: int) -> None:
     found = permuted(np.arange(space, dtype=np.uint64), space=space, seed=seed, purpose="p")
     assert sorted(found.tolist()) == list(range(space))
+
+
+@settings(max_examples=40, deadline=None)
+@given(block=st.integers(0, 2**30), seed=st.integers(0, 2**31))
+def test_of_64_rows_each_has_its_word_in_another_64th(block: int, seed: int) -> None:
+    rows = np.arange(64 * block, 64 * block + 64, dtype=np.uint64)
+    words = even_words(seed=seed, purpose="p", rows=rows)
+    assert sorted((words >> np.uint64(58)).tolist()) == list(range(64))
+    # By the row's own number: in batches of any size.
+    assert (even_words(seed=seed, purpose="p", rows=rows[5:9]) == words[5:9]).all()
+
+
+def test_even_words_lie_in_no_order_and_those_of_rows_drawn_again_are_their_own() -> None:
+    rows = np.arange(64 * 2_000, dtype=np.uint64)
+    places = (even_words(seed=1, purpose="p", rows=rows) >> np.uint64(58)).reshape(-1, 64)
+    steps = np.diff(places.astype(int), axis=1) % 64
+    # Steps of a law that is a permutation are any of 1 to 63 alike, and 64 firsts any of 0 to 63.
+    for found, among in ((steps.ravel() - 1, 63), (places[:, 0], 64), (places[:, 40], 64)):
+        counts = np.bincount(found.astype(int), minlength=among)
+        assert counts.min() > 0.3 * counts.mean()
+        assert counts.max() < 2.5 * counts.mean()
+    again = rows + (np.uint64(1) << np.uint64(40))
+    words = even_words(seed=1, purpose="p", rows=again)
+    assert (words == row_words(seed=1, purpose="p", rows=again)).all()
 
 
 def test_keys_are_out_of_order_and_differ_by_seed() -> None:

@@ -173,6 +173,15 @@ MUTANTS: tuple[Mutant, ...] = (
         killed_by=(f"{_RELEASE}::test_a_run_is_charged_what_its_plan_states_whatever_t_is",),
     ),
     Mutant(
+        name="families: what a row has of a table further up is asked by its parent's link",
+        path="common/families/views.py",
+        old="above_link(name, tables.get(a, path[1])) for a in given",
+        new="above_link(name, path[1]) for a in given",
+        killed_by=(
+            "tests/server/families/test_levels.py::test_a_link_to_each_table_above_has_a_name",
+        ),
+    ),
+    Mutant(
         name="families: T has no bound",
         path="common/families/questions.py",
         old="MOST_LENGTH = 2**18",

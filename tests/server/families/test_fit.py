@@ -220,6 +220,13 @@ def test_long_histories_do_not_drift() -> None:
     assert abs(stayed[same & ~many].mean() - 0.55) < 0.1
 
 
+def test_few_persons_have_as_many_rows_as_their_law_says() -> None:
+    """Of 500 drawn one by one the shares of numbers would be off by .03 to .07."""
+    _, sampler = fitted(Weighing(fineness=256, length=2**18))
+    many, few = (drawn(sampler, persons=n)["people"].codes[1] for n in (32_000, 500))
+    assert distance(many, few) < 0.015
+
+
 def test_what_cannot_be_is_never_drawn_and_order_is_kept() -> None:
     _, sampler = fitted(Weighing(fineness=256, length=2**18))
     rows = drawn(sampler)["visits"]
