@@ -5,6 +5,7 @@ from .directory import (
     open_gateway,
     refill_silos,
     require_checkpoint,
+    secrets_of,
 )
 from .kept import KeptGateways
 
@@ -16,4 +17,5 @@ __all__ = [
     "open_gateway",
     "refill_silos",
     "require_checkpoint",
+    "secrets_of",
 ]
