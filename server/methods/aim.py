@@ -85,7 +85,9 @@ AIM_PAIRS_OWN_NOISE = Fraction(2)
 """Fewer where several silos add noise of their own; see docs/decisions/025."""
 FEWER_PAIRS_FROM = 1.5
 """From so many silos on whose own noise is in a pair's sum, on average."""
-AIM_MODEL_MB = 5
+AIM_MODEL_MB, AIM_LARGE_MODEL_MB = 5, 16
+LARGE_FROM = 100_000
+"""Rows of a public bound from which on the model's size loses more than noise; see decision 156."""
 MOST_COARSE_GROUPS = 32
 MOST_AIM_GROUPS = 64
 AIM_COARSE_DEVIATIONS = 4.0
@@ -144,7 +146,7 @@ class Aim:
             phases=calibrated(
                 sizes, shares=shares(sizes, alone=alone_share(schema, sizes, terms)), terms=terms
             ),
-            says={"max_model_mb": AIM_MODEL_MB, "edition": NEWEST},
+            says={"max_model_mb": _model_mb(terms), "edition": NEWEST},
         )
 
 
@@ -183,6 +185,11 @@ def shares(sizes: Sizes, *, alone: Fraction = SHARES[PhaseName.ONE_WAY]) -> Shar
     left = 1 - sum(fixed.values(), Fraction(0))
     rounds = {n: left * Fraction(s.paid, marginals) for n, s in sizes.items()}
     return {n: fixed.get(n, share) for n, share in rounds.items()}
+
+
+def _model_mb(terms: Terms) -> int:
+    """Return how large the model may be: larger where a bound says that there are many rows."""
+    return AIM_LARGE_MODEL_MB if (terms.rows_at_most or 0) >= LARGE_FROM else AIM_MODEL_MB
 
 
 def alone_share(schema: Schema, sizes: Sizes, terms: Terms) -> Fraction:

@@ -344,3 +344,12 @@ def test_one_ways_get_more_where_their_noise_is_much_for_the_rows() -> None:
     apart = share(rows_at_most=400, silos=tuple("abcdefgh"))
     assert apart > fewer[0], "own noise of more silos is more noise in their sum"
     assert share(rows_at_most=400, rows_per_person=2) > fewer[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "mb"),
+    [({}, 4), ({"rows_at_most": 99_999}, 4), ({"rows_at_most": 100_000}, 16)],
+)
+def test_many_rows_have_a_larger_model(changes: dict[str, Any], mb: int) -> None:
+    assert _new(method=Method.AIM, **changes).max_model_mb == mb
+    assert _new(method=Method.AIM, max_model_mb=8, **changes).max_model_mb == 8
