@@ -38,7 +38,7 @@ MEANT: Mapping[str, str] = {
         "simulations/sweep/test_sweep.py::"
         "test_a_plan_is_made_anew_for_what_is_varied_and_keeps_the_rest"
     ): OF_A_PLAN,
-    "simulations/test_flower.py::test_silos_that_never_connect_are_named": RUNS_OUT,
+    "simulations/test_flower.py::test_silos_of_a_chunk_that_never_connects_are_named": RUNS_OUT,
     "support/signed_fakes.py::signed_plan": SAME,
 }
 """Fixed numbers that are no limit of a verdict, and why."""

@@ -225,7 +225,7 @@ def processes(folder: Path, silos: int) -> Measured:
 
 PARTS = {"local": local, "week": week, "ray": ray, "processes": processes}
 OF_THEIR_OWN = {
-    "week": SIZES if is_quick() else (*SIZES, 10_000),
+    "week": SIZES if is_quick() else (*SIZES, 3000),
     "ray": (10, 30) if is_quick() else (100, 1000),
     "processes": (3,) if is_quick() else (3, 30),
 }

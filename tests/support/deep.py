@@ -42,6 +42,7 @@ class Matrix:
 
 KEPT_MUTANTS = (
     "a plan belongs to whoever asks",
+    "a worker goes on from a ledger that another has written since",
     "a roster may name silos that nobody pinned",
     "one marginal too many",
     "attempts left out of the cost",
