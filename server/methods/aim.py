@@ -35,14 +35,17 @@ from silosynth.server.measuring import (
     working_grouping,
 )
 from silosynth.server.methods.budget import (
-    Shares,
     Sizes,
     asked_size,
     calibrated,
     check_pairs,
     check_total,
+    crowding,
+    fewer_pairs,
     largest,
+    one_way_share,
     one_way_size,
+    shares_of_rounds,
 )
 from silosynth.server.methods.choosing import (
     EDITIONS,
@@ -67,9 +70,6 @@ from silosynth.server.methods.method import (
 )
 from silosynth.server.model import Device, GraphicalModel
 from silosynth.server.model.fit import fit
-
-SHARES: Shares = {PhaseName.ONE_WAY: Fraction(2, 5), PhaseName.COARSE: Fraction(3, 10)}
-"""The rounds share what the other phases leave, by their marginals."""
 
 AIM_ROUNDS = 2
 """Selection rounds of a plan."""
@@ -120,7 +120,10 @@ class Aim:
             all_pairs(domain), terms=terms, cells=sum(_cells(domain, most=MOST_COARSE_GROUPS))
         )
         few = terms.holders(all_pairs(domain)) >= FEWER_PAIRS_FROM
-        pairs = AIM_PAIRS_OWN_NOISE if few else AIM_PAIRS
+        pairs = min(
+            AIM_PAIRS_OWN_NOISE if few else AIM_PAIRS,
+            fewer_pairs(AIM_PAIRS, crowded=crowding(schema, terms)),
+        )
         cliques = max(min(round(pairs * sizes[PhaseName.ONE_WAY].paid), coarse.paid), 1)
         rounds = min(self.rounds, cliques)
         sizes[PhaseName.COARSE] = coarse
@@ -135,7 +138,11 @@ class Aim:
         """Split the budget; where several silos add noise of their own, fewer pairs share it."""
         sizes = self.sizes(schema, terms)
         return Design(
-            phases=calibrated(sizes, shares=shares(sizes), terms=terms),
+            phases=calibrated(
+                sizes,
+                shares=shares_of_rounds(sizes, alone=one_way_share(crowding(schema, terms))),
+                terms=terms,
+            ),
             says={"max_model_mb": AIM_MODEL_MB, "edition": NEWEST},
         )
 
@@ -162,14 +169,6 @@ def read_weights(text: str | None) -> tuple[int, ...]:
         raise InvalidArgument(
             f"the weights {text!r} are not whole numbers", hint="write --weights 3,1"
         ) from None
-
-
-def shares(sizes: Sizes) -> Shares:
-    """Return each phase's share of rho; the rounds share the rest by their marginals."""
-    marginals = sum(s.paid for n, s in sizes.items() if n not in SHARES)
-    left = 1 - sum(SHARES.values(), Fraction(0))
-    rounds = {n: left * Fraction(s.paid, marginals) for n, s in sizes.items()}
-    return {n: SHARES.get(n, share) for n, share in rounds.items()}
 
 
 def _cells(domain: Domain, *, most: int, whole: frozenset[str] = frozenset()) -> list[int]:
