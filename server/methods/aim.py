@@ -5,14 +5,12 @@ See :mod:`silosynth.server.methods.choosing` for what differs from the published
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations
 from typing import Annotated, Any
 
-from silosynth.common.accounting import rho_for
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan
 from silosynth.common.measurement import MarginalQuery, Measurement
@@ -37,14 +35,17 @@ from silosynth.server.measuring import (
     working_grouping,
 )
 from silosynth.server.methods.budget import (
-    Shares,
     Sizes,
     asked_size,
     calibrated,
     check_pairs,
     check_total,
+    crowding,
+    fewer_pairs,
     largest,
+    one_way_share,
     one_way_size,
+    shares_of_rounds,
 )
 from silosynth.server.methods.choosing import (
     EDITIONS,
@@ -69,13 +70,6 @@ from silosynth.server.methods.method import (
 )
 from silosynth.server.model import Device, GraphicalModel
 from silosynth.server.model.fit import fit
-
-SHARES: Shares = {PhaseName.ONE_WAY: Fraction(2, 5), PhaseName.COARSE: Fraction(3, 10)}
-"""The rounds share what the other phases leave, by their marginals."""
-
-MOST_ALONE = Fraction(7, 10)
-"""For the 1-ways, where their noise is much; see docs/decisions/155."""
-_ALONE_A_TENFOLD = 0.6
 
 AIM_ROUNDS = 2
 """Selection rounds of a plan."""
@@ -128,7 +122,10 @@ class Aim:
             all_pairs(domain), terms=terms, cells=sum(_cells(domain, most=MOST_COARSE_GROUPS))
         )
         few = terms.holders(all_pairs(domain)) >= FEWER_PAIRS_FROM
-        pairs = AIM_PAIRS_OWN_NOISE if few else AIM_PAIRS
+        pairs = min(
+            AIM_PAIRS_OWN_NOISE if few else AIM_PAIRS,
+            fewer_pairs(AIM_PAIRS, crowded=crowding(schema, terms)),
+        )
         cliques = max(min(round(pairs * sizes[PhaseName.ONE_WAY].paid), coarse.paid), 1)
         rounds = min(self.rounds, cliques)
         sizes[PhaseName.COARSE] = coarse
@@ -142,11 +139,12 @@ class Aim:
     def design(self, schema: Schema, terms: Terms) -> Design:
         """Split the budget; where several silos add noise of their own, fewer pairs share it."""
         sizes = self.sizes(schema, terms)
+        alone = one_way_share(crowding(schema, terms))
+        large = (terms.rows_at_most or 0) >= LARGE_FROM
+        model_mb = AIM_LARGE_MODEL_MB if large else AIM_MODEL_MB
         return Design(
-            phases=calibrated(
-                sizes, shares=shares(sizes, alone=alone_share(schema, sizes, terms)), terms=terms
-            ),
-            says={"max_model_mb": _model_mb(terms), "edition": NEWEST},
+            phases=calibrated(sizes, shares=shares_of_rounds(sizes, alone=alone), terms=terms),
+            says={"max_model_mb": model_mb, "edition": NEWEST},
         )
 
 
@@ -172,40 +170,6 @@ def read_weights(text: str | None) -> tuple[int, ...]:
         raise InvalidArgument(
             f"the weights {text!r} are not whole numbers", hint="write --weights 3,1"
         ) from None
-
-
-def shares(sizes: Sizes, *, alone: Fraction = SHARES[PhaseName.ONE_WAY]) -> Shares:
-    """Return each phase's share of rho; the rounds share the rest by their marginals.
-
-    Args: alone: the share of the 1-ways; the other phases split what it leaves as they always do.
-    """
-    usual = SHARES[PhaseName.ONE_WAY]
-    fixed = {n: alone if s == usual else s * (1 - alone) / (1 - usual) for n, s in SHARES.items()}
-    marginals = sum(s.paid for n, s in sizes.items() if n not in SHARES)
-    left = 1 - sum(fixed.values(), Fraction(0))
-    rounds = {n: left * Fraction(s.paid, marginals) for n, s in sizes.items()}
-    return {n: fixed.get(n, share) for n, share in rounds.items()}
-
-
-def _model_mb(terms: Terms) -> int:
-    """Return how large the model may be: larger where a bound says that there are many rows."""
-    return AIM_LARGE_MODEL_MB if (terms.rows_at_most or 0) >= LARGE_FROM else AIM_MODEL_MB
-
-
-def alone_share(schema: Schema, sizes: Sizes, terms: Terms) -> Fraction:
-    """Return the 1-ways' share of rho: more where their noise is much for so many rows.
-
-    By codes of all columns x noise of a count of the sum / a public bound on the rows, which is
-    about twice what the 1-ways together are off. Without a bound it is the usual one.
-    """
-    usual = SHARES[PhaseName.ONE_WAY]
-    if terms.rows_at_most is None:
-        return usual
-    rho = float(rho_for(terms.epsilon, terms.delta)) * float(usual) / terms.trust.attempts
-    paid = sizes[PhaseName.ONE_WAY].paid * terms.rows_per_person**2 * terms.noises
-    off = sum(schema.domain.shape) * math.sqrt(paid / (2 * rho)) / max(terms.rows_at_most, 1)
-    more = Fraction(_ALONE_A_TENFOLD * math.log10(max(off, 1.0))).limit_denominator(100)
-    return min(usual + more, MOST_ALONE)
 
 
 def _cells(domain: Domain, *, most: int, whole: frozenset[str] = frozenset()) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,6 +12,7 @@ from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidPlan, InvalidSchema
 from silosynth.common.plan import (
     MOST_CLOSER_CELLS,
+    ROUNDS,
     Method,
     Phase,
     PhaseName,
@@ -154,6 +156,51 @@ def calibrated(sizes: Sizes, *, shares: Shares, terms: Terms) -> tuple[Phase, ..
         if pld_epsilon(costs, terms.delta) <= terms.epsilon:
             return phases
         scale *= Fraction(99, 100)
+
+
+USUAL_ALONE, MOST_ALONE = Fraction(2, 5), Fraction(7, 10)
+"""Of a method's rho for its 1-ways, where rows are many for their codes, and at most.
+
+See decisions 152 and 156.
+"""
+
+
+def crowding(schema: Schema, terms: Terms) -> float:
+    """Return how many rows the noise of all 1-way counts makes to a row; 0 where no bound is known.
+
+    By the codes of all columns, the noise that their usual share leaves, and the public bound on
+    all rows, so it follows from public numbers alone. Above 1 columns are worth more of the budget.
+    """
+    if terms.rows_at_most is None:
+        return 0.0
+    shape = schema.domain.shape
+    rho = rho_for(terms.epsilon, terms.delta) / terms.trust.attempts
+    counts = len(shape) * terms.rows_per_person**2 * terms.noises
+    noise = math.sqrt(counts / (2 * USUAL_ALONE * rho))
+    return sum(shape) * noise / max(terms.rows_at_most, 1)
+
+
+def one_way_share(crowded: float) -> Fraction:
+    """Return the 1-ways' part of a method's rho: two fifths, more where the table is crowded."""
+    if crowded <= 1:
+        return USUAL_ALONE
+    more = Fraction(3 * math.log10(crowded) / 5).limit_denominator(1000)
+    return min(MOST_ALONE, USUAL_ALONE + more)
+
+
+def fewer_pairs(pairs: Fraction, *, crowded: float) -> Fraction:
+    """Return how many pairs an attribute are asked: fewer where a table is crowded."""
+    if crowded <= 1:
+        return pairs
+    return max(Fraction(1), Fraction(float(pairs) / crowded**1.5).limit_denominator(1000))
+
+
+def shares_of_rounds(sizes: Sizes, *, alone: Fraction) -> Shares:
+    """Return each phase's share of rho: half of what 1-ways leave is for rounds, by marginals."""
+    rest = (1 - alone) / 2
+    marginals = sum(s.paid for n, s in sizes.items() if n in ROUNDS)
+    rounds = {n: rest * Fraction(sizes[n].paid, marginals) for n in ROUNDS if n in sizes}
+    return {PhaseName.ONE_WAY: alone, PhaseName.COARSE: rest, **rounds}
 
 
 MOST_VALUES_SHARE, LEAST_VALUES_SHARE = Fraction(1, 5), Fraction(1, 25)

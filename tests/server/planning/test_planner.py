@@ -24,6 +24,7 @@ from silosynth.common.plan import (
 )
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.methods import Terms, aim, fixed, independent, mst
+from silosynth.server.methods.budget import shares_of_rounds
 from silosynth.server.methods.vectors import one_shot
 from silosynth.server.planning import new_plan
 from tests.support.fakes import small_plan, small_schema
@@ -56,9 +57,31 @@ TERMS = Terms(epsilon=1.0, delta=1e-6, rows_per_person=1, silos=1, trust=Own())
 def test_the_shares_of_every_method_add_up_to_one() -> None:
     sizes = aim.Aim(rounds=3).sizes(small_schema(), TERMS)
     tables = [module.SHARES for module in (independent, mst, fixed, one_shot)]
-    for shares in (*tables, aim.shares(sizes)):
+    parts = [shares_of_rounds(sizes, alone=part) for part in (Fraction(2, 5), Fraction(3, 5))]
+    for shares in (*tables, *parts):
         assert sum(shares.values(), Fraction(0)) == 1
-    assert aim.shares(sizes).keys() == sizes.keys() > aim.SHARES.keys()
+    assert shares_of_rounds(sizes, alone=Fraction(2, 5)).keys() == sizes.keys()
+
+
+def test_columns_get_more_of_the_budget_where_a_public_bound_says_rows_are_few() -> None:
+    """29 codes and a noise of 14 rows a count are much for 100 rows and little for 10,000."""
+    usual, many, few = (
+        _new(method="aim", silos=("a",), rows_at_most=rows) for rows in (None, 10_000, 100)
+    )
+
+    def method_phases(plan: Plan) -> dict[PhaseName, int]:
+        return {p.name: p.marginals for p in plan.phases if p.name not in OF_VALUES}
+
+    def alone(plan: Plan) -> Fraction:
+        costs = {name: plan.phase_cost(plan.phase(name)).rho for name in method_phases(plan)}
+        return costs[PhaseName.ONE_WAY] / sum(costs.values(), Fraction(0))
+
+    assert method_phases(usual) == method_phases(many)
+    assert float(alone(usual)) == pytest.approx(0.4, abs=0.001)
+    assert float(alone(many)) == pytest.approx(0.4, abs=0.001)
+    assert float(alone(few)) == pytest.approx(0.7, abs=0.001)
+    assert sum(method_phases(few).values()) < sum(method_phases(usual).values())
+    assert check_budget(few) <= 1.0
 
 
 @given(
@@ -348,7 +371,7 @@ def test_one_ways_get_more_where_their_noise_is_much_for_the_rows() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "mb"),
-    [({}, 4), ({"rows_at_most": 99_999}, 4), ({"rows_at_most": 100_000}, 16)],
+    [({}, 5), ({"rows_at_most": 99_999}, 5), ({"rows_at_most": 100_000}, 16)],
 )
 def test_many_rows_have_a_larger_model(changes: dict[str, Any], mb: int) -> None:
     assert _new(method=Method.AIM, **changes).max_model_mb == mb
