@@ -42,7 +42,7 @@ FLAT = {
     "diabetes130": ("encounters by patients", "encounters by rows before"),
     "flights": ("flights by planes", "flights by rows before"),
 }
-HMA_PERSONS = {"diabetes130": 300, "flights": 100}
+HMA_PERSONS = {"diabetes130": 1_000, "flights": 500}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
