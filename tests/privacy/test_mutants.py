@@ -5,7 +5,11 @@ A mutant is a change to one file of a copy of the project. Each runs in a proces
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +54,27 @@ def test_the_tests_that_kill_are_green_without_a_mutant(
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_mutant_dies_by_each_test_that_is_named(mutant: Mutant, tree: Tree) -> None:
     assert tree.alive(mutant) == {}
+
+
+def undefined_names(mutants: Sequence[Mutant], folder: Path) -> list[str]:
+    for number, mutant in enumerate(mutants):
+        (folder / f"{number:04}.py").write_text(mutant.mutated(ROOT))
+    asked = ["-m", "ruff", "check", "--isolated", "--select", "F821", "--output-format", "concise"]
+    told = subprocess.run(
+        [sys.executable, *asked, str(folder)], capture_output=True, text=True, check=False
+    )
+    assert told.returncode in (0, 1), told.stderr
+    return [line for line in told.stdout.splitlines() if "F821" in line]
+
+
+def test_no_mutant_names_what_there_is_not(tmp_path: Path) -> None:
+    """One that raises NameError dies of that, and says nothing of the line that it changes."""
+    (tmp_path / "all").mkdir()
+    assert undefined_names(MUTANTS, tmp_path / "all") == []
+    known = next(m for m in MUTANTS if m.name == "a key is pinned for any silo")
+    broken = replace(known, new="if nothing_of_this_name:")
+    (tmp_path / "one").mkdir()
+    assert len(undefined_names([broken], tmp_path / "one")) == 1
 
 
 def test_a_change_that_fits_nowhere_or_twice_is_none() -> None:

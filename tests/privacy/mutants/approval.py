@@ -161,9 +161,10 @@ MUTANTS = (
     ),
     Mutant(
         name="a silo that any project pins is pinned in all",
-        path=RULES,
-        old="if pinned.get(name) != key:",
-        new="if all(r.get(name) != key for r in rules.rosters.values()):",
+        path="client/gateway/verify.py",
+        old="check_roster(rosters[-1] if rosters else None, plan, silo=door.silo)",
+        new="check_roster({n: k for r in door.rules.rosters.values() for n, k in r.items()}, plan, "
+        "silo=door.silo)",
         killed_by=(PRESENT + "test_a_silo_that_another_project_pins_is_not_pinned_in_this_one",),
     ),
     # Approvers
