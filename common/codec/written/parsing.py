@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -212,16 +215,26 @@ def _parse_instants(texts: pa.Array, *, format: str | None) -> tuple[np.ndarray,
     dated = pc.if_else(pc.match_substring_regex(trimmed, r"\d"), trimmed, None)
     if format is None or "%f" in format:
         dated = pc.replace_substring_regex(dated, _NANOSECONDS, r"\1")
-    instants = read_instants(dated, format=format)
-    if len(dated) and instants.type.unit == "ns":
-        # One text with nanoseconds makes pandas read all in them. Then it loses the years before
-        # 1677 and after 2262, so that a row would change another's code.
-        single = (dated.slice(i, 1) for i in range(len(dated)))
-        parts = [to_microseconds(read_instants(s, format=format), format=None)[0] for s in single]
-        numbers = np.concatenate(parts)
-    else:
-        numbers, _ = to_microseconds(instants, format=None)
+    numbers = _read_again(dated, read=partial(read_instants, format=format))
     return numbers, np.isnan(numbers) & _both(_says_something(trimmed))
+
+
+def _read_again(texts: pa.Array, *, read: Callable[[pa.Array], pa.Array]) -> np.ndarray:
+    """Return (texts,) float64 microseconds, NaN of what is unreadable by itself.
+
+    One text with nanoseconds makes pandas read all in them. Then it loses the years before 1677 and
+    after 2262, so that a row would change another's code. What is lost is read again, by halves
+    until no other text stands beside it: were all read so, that row would show in an answer's time.
+    """
+    instants = read(texts)
+    numbers, _ = to_microseconds(instants, format=None)
+    if len(texts) > 1 and instants.type.unit == "ns":
+        numbers = np.array(numbers)
+        lost = np.flatnonzero(np.isnan(numbers) & texts.is_valid().to_numpy(zero_copy_only=False))
+        for half in np.array_split(lost, 2):
+            if len(half):
+                numbers[half] = _read_again(texts.take(pa.array(half)), read=read)
+    return numbers
 
 
 def _says_something(trimmed: pa.Array) -> pa.Array:
