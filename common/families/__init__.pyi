@@ -26,6 +26,7 @@ from .views import (
     places_of,
     single_views,
     view_domains,
+    view_links,
 )
 
 __all__ = [
@@ -54,4 +55,5 @@ __all__ = [
     "places_of",
     "single_views",
     "view_domains",
+    "view_links",
 ]

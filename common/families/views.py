@@ -5,6 +5,7 @@ Rows with what stands above them, first rows apart, and later ones with the row 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -42,31 +43,31 @@ def link_names(schema: TablesSchema) -> tuple[str, ...]:
     return tuple(found)
 
 
-def links_asked(schema: TablesSchema, *, view: str, clique: Clique) -> frozenset[str]:
-    """Return the links that a marginal of a view is about.
+def view_links(schema: TablesSchema, view: str) -> Mapping[str, str]:
+    """Return the link that each attribute of a view is about; none of those that are about none.
 
     How many rows a parent has is no link: what a row weighs hangs on it, so it is always asked.
     """
     name = next((n for n in schema.downward[1:] if view in (first_of(n), later_of(n))), None)
     if name is None:
-        return frozenset()
-    own = schema.columns[name].rows.domain.attributes
+        return {}
     path = [name, *ancestors(schema.tables, name)]
-    numbers = {f"{t}: {number_name(b)}" for b, t in pairwise(path)}
-    tables = {
-        f"{table}: {a}": table
-        for table in reversed(path[1:])
-        for a in schema.columns[table].rows.domain.attributes
-    }
-    given = [a for a in clique if a not in own and a not in numbers]
-    return frozenset(
-        later_link(name) if _before(a) else above_link(name, tables.get(a, path[1])) for a in given
-    )
+    numbers = {f"{above}: {number_name(below)}" for below, above in pairwise(path)}
+    links: dict[str, str] = {}
+    for above in path[1:]:
+        attributes = schema.columns[above].rows.domain.attributes
+        links |= {f"{above}: {a}": above_link(name, above) for a in attributes}
+    if view == later_of(name):
+        own = schema.columns[name].rows.domain.attributes
+        before = [f"{row}{a}" for row in (PREVIOUS, SECOND, FIRST, SAME) for a in own]
+        links |= dict.fromkeys([PLACE, *before], later_link(name))
+    return {attribute: link for attribute, link in links.items() if attribute not in numbers}
 
 
-def _before(attribute: str) -> bool:
-    """Say whether a later row has an attribute of the rows before it, or of its place there."""
-    return attribute == PLACE or attribute.startswith((PREVIOUS, SECOND, FIRST, SAME))
+def links_asked(schema: TablesSchema, *, view: str, clique: Clique) -> frozenset[str]:
+    """Return the links that a marginal of a view is about; for many, see :func:`view_links`."""
+    links = view_links(schema, view)
+    return frozenset(links[a] for a in clique if a in links)
 
 
 PREVIOUS, SECOND, FIRST = "previous: ", "second before: ", "first: "

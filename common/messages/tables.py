@@ -15,9 +15,9 @@ from silosynth.common.families import (
     Phase,
     Question,
     Weighing,
-    links_asked,
     single_views,
     view_domains,
+    view_links,
 )
 from silosynth.common.plan import TABLES_PHASES, PhaseName, Plan, PlanModel, Views
 from silosynth.common.plan import Phase as PlannedPhase
@@ -105,7 +105,9 @@ def _check_names(
 def _check_links(questions: tuple[Question, ...], *, plan: Plan, schema: TablesSchema) -> None:
     """Raise InvalidPlan for a marginal of a link that the plan says is left out."""
     unlinked = frozenset(plan.unlinked or ())
+    views = {question.view for question in questions} if unlinked else ()
+    links = {view: view_links(schema, view) for view in views}
     for question in questions if unlinked else ():
-        asked = links_asked(schema, view=question.view, clique=question.clique)
-        if told := sorted(asked & unlinked):
+        asked = {links[question.view].get(attribute) for attribute in question.clique}
+        if told := sorted(link for link in unlinked if link in asked):
             raise InvalidPlan(f"plan {plan.id} leaves out {told[0]!r}, and it is asked about")

@@ -17,9 +17,9 @@ from silosynth.common.families import (
     later_link,
     later_of,
     link_names,
-    links_asked,
     single_views,
     view_domains,
+    view_links,
 )
 from silosynth.common.plan import TABLES_PHASES, Phase, Views, phase_noise
 from silosynth.common.tables import TablesSchema
@@ -95,8 +95,10 @@ def forecast_links(
     rows, noises = view_rows(schema, persons=size.persons), view_noises(schema, phases, size=size)
     asked: dict[tuple[str, str], list[int]] = {}
     domains = view_domains(schema)
+    links = {view: view_links(schema, view) for view in domains}
     for question in _all_questions(schema):
-        for link in links_asked(schema, view=question.view, clique=question.clique):
+        of_view = links[question.view]
+        for link in {of_view[a] for a in question.clique if a in of_view}:
             cells = domains[question.view].size(question.clique)
             asked.setdefault((link, question.view), []).append(cells)
     found = []

@@ -1,0 +1,35 @@
+"""Links that a plan leaves out: each change lets what was left out be asked, or costs too much."""
+
+from __future__ import annotations
+
+from tests.privacy.mutants.mutant import Mutant
+
+_LINKS = "tests/privacy/test_families_links.py::"
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        name="links: a table further up is about the link to the parent",
+        path="common/families/views.py",
+        old='links |= {f"{above}: {a}": above_link(name, above) for a in attributes}',
+        new='links |= {f"{above}: {a}": above_link(name, path[1]) for a in attributes}',
+        killed_by=(f"{_LINKS}test_each_table_above_is_a_link_of_its_own_whatever_its_name",),
+    ),
+    Mutant(
+        name="links: the row before is about none",
+        path="common/families/views.py",
+        old="for row in (PREVIOUS, SECOND, FIRST, SAME) for a in own]",
+        new="for row in (SECOND, FIRST, SAME) for a in own]",
+        killed_by=(
+            f"{_LINKS}test_each_table_above_is_a_link_of_its_own_whatever_its_name",
+            f"{_LINKS}test_all_that_stands_above_or_before_is_about_a_link_but_numbers_of_rows",
+        ),
+    ),
+    Mutant(
+        name="links: they are looked for anew for each marginal, before a plan is approved",
+        path="common/messages/tables.py",
+        old="asked = {links[question.view].get(attribute) for attribute in question.clique}",
+        new="links = {question.view: view_links(schema, question.view)}\n"
+        "        asked = {links[question.view].get(attribute) for attribute in question.clique}",
+        killed_by=(f"{_LINKS}test_looking_for_links_does_not_grow_with_what_is_asked",),
+    ),
+)
