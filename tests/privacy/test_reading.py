@@ -84,3 +84,14 @@ def test_a_span_of_many_digits_is_the_longest_and_warns_nobody(
     assert found == [codes(facts, [usual])[0], codes(facts, ["9 days"])[0]]
     assert found[0] < found[1]
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("format", [None, "clock", "postgres", "{h}h {m}m"])
+@pytest.mark.parametrize("text", ["3w", "1d2h", "2 H", "1 D 4 d", "5 S", "x"])
+def test_a_span_with_odd_units_warns_nobody(
+    format: str | None, text: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    facts = SPAN | ({"format": format} if format else {})
+    usual = ["1:00:00", "2 days 01:00:00"]
+    assert codes(facts, [*usual, text])[:-1] == codes(facts, usual)
+    assert not recwarn.list

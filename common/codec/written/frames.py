@@ -6,6 +6,7 @@ asked for, because pandas takes 40 MB and a second, which a gateway that waits d
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -50,7 +51,11 @@ def read_instants(texts: pa.Array, *, format: str | None) -> pa.Array:
 def read_spans(texts: pa.Array) -> np.ndarray:
     """Return (texts,) float64 seconds of spans of time as text, NaN where one is unreadable."""
     series: pd.Series[Any] = pd.Series(texts.to_pylist(), dtype=object)
-    seconds: np.ndarray = pd.to_timedelta(series, errors="coerce").dt.total_seconds().to_numpy()
+    with warnings.catch_warnings():
+        # Units that pandas will take no more, as in "3w": a warning would speak of a row.
+        warnings.simplefilter("ignore")
+        spans = pd.to_timedelta(series, errors="coerce")
+    seconds: np.ndarray = spans.dt.total_seconds().to_numpy()
     return seconds
 
 

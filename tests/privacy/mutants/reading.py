@@ -29,4 +29,11 @@ MUTANTS: tuple[Mutant, ...] = (
         new='with np.errstate(over="warn"):',
         killed_by=(f"{_READING}test_a_span_of_many_digits_is_the_longest_and_warns_nobody",),
     ),
+    Mutant(
+        name="reading: a span with odd units warns on standard error",
+        path="common/codec/written/frames.py",
+        old='warnings.simplefilter("ignore")',
+        new='warnings.simplefilter("default")',
+        killed_by=(f"{_READING}test_a_span_with_odd_units_warns_nobody",),
+    ),
 )
