@@ -97,8 +97,14 @@ def view_domains(schema: TablesSchema) -> dict[str, Domain]:
     They are named ``previous: a``, ``second before: a``, ``first: a``, ``table: a`` and
     ``place among rows``; ``same: a`` follows from others.
 
-    Public: a function of the schema. Raises InvalidSchema where two of them have one name.
+    Public: a function of the schema. Raises InvalidSchema where two of them have one name, or a
+    table has that of a row before, whose columns would be taken for that row's.
     """
+    beside = {row.removesuffix(": ") for row in (PREVIOUS, SECOND, FIRST, SAME)}
+    if taken := next((name for name in schema.downward if name in beside), None):
+        raise InvalidSchema(
+            f"tables: {taken!r} is what a row before is called", hint="rename the table"
+        )
     domains: dict[str, Domain] = {}
     for name in schema.downward:
         own = schema.columns[name].rows.domain

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from silosynth.common.errors import InvalidPlan
+from silosynth.common.errors import InvalidPlan, InvalidSchema
 from silosynth.common.families import (
     above_link,
     first_of,
@@ -20,8 +20,9 @@ from silosynth.common.families import (
 )
 from silosynth.common.messages import TablesQuestions
 from silosynth.common.messages.tables import count_table_cells
-from silosynth.common.plan import PhaseName
+from silosynth.common.plan import Own, PhaseName
 from silosynth.common.tables import TablesSchema, ancestors, parse_tables
+from silosynth.server.planning.tables import new_tables_plan
 from tests.support.tables.families import families_plan
 
 _MANY = 40
@@ -61,8 +62,8 @@ def refused(
     return None
 
 
-@pytest.mark.parametrize("person", ["people", "first", "previous", "same"])
-def test_each_table_above_is_a_link_of_its_own_whatever_its_name(person: str) -> None:
+@pytest.mark.parametrize("person", ["people", "First", "previous-ones", "same.of"])
+def test_each_table_above_is_a_link_of_its_own(person: str) -> None:
     schema = three_levels(person=person)
     names = link_names(schema)
     about = {
@@ -78,6 +79,18 @@ def test_each_table_above_is_a_link_of_its_own_whatever_its_name(person: str) ->
         assert told in str(refused(schema, ("d0", given), unlinked=(link,)))
     of_numbers = ("visits: number of drugs", "d0")
     assert refused(schema, ("d0",), of_numbers, unlinked=names) is None
+
+
+@pytest.mark.parametrize("person", ["first", "previous", "same"])
+def test_a_table_that_is_called_as_a_row_before_is_refused_before_a_plan_is_made(
+    person: str,
+) -> None:
+    schema = three_levels(person=person)
+    told = f"{person!r} is what a row before is called"
+    with pytest.raises(InvalidSchema, match=told):
+        refused(schema, ("d0",), unlinked=("visits by rows before",))
+    with pytest.raises(InvalidSchema, match=told):
+        new_tables_plan(schema, epsilon=1.0, delta=1e-6, silos=("a",), trust=Own(), plan_id="named")
 
 
 def test_all_that_stands_above_or_before_is_about_a_link_but_numbers_of_rows() -> None:
