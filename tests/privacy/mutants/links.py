@@ -8,13 +8,6 @@ _LINKS = "tests/privacy/test_families_links.py::"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
-        name="links: a table further up is about the link to the parent",
-        path="common/families/views.py",
-        old='links |= {f"{above}: {a}": above_link(name, above) for a in attributes}',
-        new='links |= {f"{above}: {a}": above_link(name, path[1]) for a in attributes}',
-        killed_by=(f"{_LINKS}test_each_table_above_is_a_link_of_its_own",),
-    ),
-    Mutant(
         name="links: the row before is about none",
         path="common/families/views.py",
         old="for row in (PREVIOUS, SECOND, FIRST, SAME) for a in own]",
