@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from silosynth.common.domain import Clique, Domain
+from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.tables import TablesSchema, ancestors, number_name
 
@@ -62,12 +62,6 @@ def view_links(schema: TablesSchema, view: str) -> Mapping[str, str]:
         before = [f"{row}{a}" for row in (PREVIOUS, SECOND, FIRST, SAME) for a in own]
         links |= dict.fromkeys([PLACE, *before], later_link(name))
     return {attribute: link for attribute, link in links.items() if attribute not in numbers}
-
-
-def links_asked(schema: TablesSchema, *, view: str, clique: Clique) -> frozenset[str]:
-    """Return the links that a marginal of a view is about; for many, see :func:`view_links`."""
-    links = view_links(schema, view)
-    return frozenset(links[a] for a in clique if a in links)
 
 
 PREVIOUS, SECOND, FIRST = "previous: ", "second before: ", "first: "
