@@ -103,6 +103,23 @@ def test_a_worker_whose_ledger_another_has_written_since_goes_on_from_that(
     assert _charges(silo) == 1
 
 
+def test_a_ledger_that_was_written_within_one_tick_of_the_clock_is_read_anew(
+    silo: SiloDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that takes another's place may have its number, its length and its time."""
+    old, new = _worker(silo), _worker(silo)
+    old.answer(SEALED, {silo.name: b"no request"})
+    found, stat = silo.ledger.stat(), Path.stat
+
+    def coarse(path: Path, **named: Any) -> os.stat_result:
+        return found if path == silo.ledger else stat(path, **named)
+
+    monkeypatch.setattr(Path, "stat", coarse)
+    first = _ask(new, silo)
+    assert _ask(old, silo) == first
+    assert _charges(silo) == 1
+
+
 def test_a_silo_that_does_not_work_is_left_out_and_keeps_no_other_from_answering(
     silos: tuple[SiloDirectory, ...],
 ) -> None:

@@ -26,4 +26,13 @@ MUTANTS = (
             WORKERS + "test_another_worker_gives_the_same_bytes_again_at_no_charge[True]",
         ),
     ),
+    Mutant(
+        name="a worker tells its ledger from another by the clock of files",
+        path=KEPT,
+        old="found.st_size, file.read(4)",
+        new="found.st_size, file.read(0)",
+        killed_by=(
+            WORKERS + "test_a_ledger_that_was_written_within_one_tick_of_the_clock_is_read_anew",
+        ),
+    ),
 )
