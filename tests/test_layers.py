@@ -168,8 +168,8 @@ ROOMS: dict[str, str] = {
     "common/plan common/report common/sampler common/schema common/scores server/planning",
     "simulations/real_time": "simulations/one_process simulations/scenario simulations/sweep "
     "simulations/world client/gateway client/ledger client/maps client/relay client/rpc "
-    "common/certificate common/cli common/codec common/messages common/plan common/schema "
-    "common/trust server/coordinator server/driver server/federation",
+    "common/certificate common/cli common/codec common/messages common/plan common/reach "
+    "common/schema common/trust server/coordinator server/driver server/federation",
 }
 # The floor of the simulations stands on everything.
 TOP = "simulations"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
@@ -46,7 +45,7 @@ from silosynth.common.flower.wire import (
     SuperExecAuthHttpInterceptor,
     TaskType,
 )
-from silosynth.common.reach import Overdue, clock_hint, look_at, within
+from silosynth.common.reach import Overdue, clock_hint, free_port, look_at, within
 from silosynth.common.telemetry import Telemetry, log, strip_colours
 
 T = TypeVar("T")
@@ -127,7 +126,7 @@ def serve_relay(
         give_up = time.monotonic() + _REJOIN_SECONDS
         waiting = [first] if first else []
         while not stopping():
-            port, begun = _free_port(), time.monotonic()
+            port, begun = free_port(), time.monotonic()
             _make_way(session, silo=settings.silo)
             with _supernode(settings, waiting, port=port, secret_file=secret_file) as node:
                 log("relay-started", silo=settings.silo, superlink=settings.superlink)
@@ -389,10 +388,3 @@ def _secret_file() -> Iterator[Path]:
         path.touch(mode=0o600)
         path.write_bytes(secrets.token_bytes(32))
         yield path
-
-
-def _free_port() -> int:
-    """Return a loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

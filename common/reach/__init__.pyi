@@ -1,4 +1,5 @@
 from .certificates import WARN_DAYS, Expiry, days_left, expiry_words, served_days_left
+from .ports import free_port
 from .proxies import past_proxies
 from .superlink import certificate_words, clock_hint, clock_words, look_at
 from .time_limits import Overdue, repeated, within
@@ -12,6 +13,7 @@ __all__ = [
     "clock_words",
     "days_left",
     "expiry_words",
+    "free_port",
     "look_at",
     "past_proxies",
     "repeated",

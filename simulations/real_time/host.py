@@ -10,7 +10,6 @@ import base64
 import json
 import os
 import shutil
-import socket
 import tempfile
 import threading
 import time
@@ -23,6 +22,7 @@ from typing import Any
 from silosynth.client.ledger import Ledger
 from silosynth.client.rpc import is_serving
 from silosynth.common.errors import RunFailed, SilosynthError
+from silosynth.common.reach import free_port
 from silosynth.simulations.real_time.forked import Forked, Launcher
 from silosynth.simulations.real_time.gateway import DIED
 from silosynth.simulations.real_time.link import give_order
@@ -54,13 +54,6 @@ _START_SECONDS = 120.0
 _STOP_SECONDS = 10.0
 _FAULTS: Mapping[str, type[Crash] | type[Outage]] = {"crash": Crash, "outage": Outage}
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 def environment(folder: Path) -> dict[str, str]:

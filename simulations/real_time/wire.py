@@ -14,12 +14,12 @@ from typing import Any, Protocol
 
 from silosynth.common.errors import ConnectionFailed, RunFailed
 from silosynth.common.plan import Plan, dump_plan
+from silosynth.common.reach import free_port
 from silosynth.common.trust import SigningKey
 from silosynth.server.federation import Federation, admit_nodes, list_nodes, make_certs
 from silosynth.simulations.real_time.forked import Launcher
 from silosynth.simulations.real_time.host import (
     SiloHost,
-    free_port,
     start_launcher,
     wait_for,
 )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +25,7 @@ import pytest
 
 from silosynth.common.cli.app import run
 from silosynth.common.messages import Refusal, Release
+from silosynth.common.reach import free_port
 from tests.support.gateways.serving import AS_ROOT, GATEWAY_USER, Serving
 from tests.support.gateways.signed import Federation, people_table
 from tests.support.patience import patience
@@ -102,12 +102,6 @@ def everything_said(
     return answer, said
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 def _serving(port: int, **options: Any) -> Serving:
     form = options.pop("form", "text")
     extra = {"metrics": {"port": port}, "logs": {"format": form, "level": "debug"}}
@@ -116,7 +110,7 @@ def _serving(port: int, **options: Any) -> Serving:
 
 @pytest.mark.parametrize("breaks", BREAKS)
 def test_no_token_gets_out_of_a_gateway(breaks: Break, capsys: pytest.CaptureFixture[str]) -> None:
-    port = _free_port()
+    port = free_port()
     form = "json" if BREAKS.index(breaks) % 2 else "text"
     with _serving(port, form=form) as serving:
         breaks(serving.home / "people.parquet")
@@ -129,7 +123,7 @@ def test_no_token_gets_out_of_a_gateway(breaks: Break, capsys: pytest.CaptureFix
 
 
 def test_no_token_gets_out_when_the_disk_is_full(capsys: pytest.CaptureFixture[str]) -> None:
-    port = _free_port()
+    port = free_port()
     with _serving(port) as serving:
 
         def fill() -> None:
@@ -148,7 +142,7 @@ def test_no_token_gets_out_when_the_disk_is_full(capsys: pytest.CaptureFixture[s
 
 
 def test_no_token_gets_out_of_a_gateway_that_is_killed(capsys: pytest.CaptureFixture[str]) -> None:
-    port = _free_port()
+    port = free_port()
     with _serving(port) as serving:
         serving.start()
         federation, plan = serving.federation, serving.federation.plan()
@@ -169,7 +163,7 @@ def test_no_token_gets_out_of_a_gateway_that_is_killed(capsys: pytest.CaptureFix
 
 
 def test_a_gateway_that_logs_a_row_is_caught(capsys: pytest.CaptureFixture[str]) -> None:
-    port = _free_port()
+    port = free_port()
     with _serving(port, main=MUTANT) as serving:
         _, said = everything_said(serving, capsys, port=port)
         assert holds_token(said, serving.home) == ["log"]
@@ -198,7 +192,7 @@ def test_no_token_gets_out_of_a_simulation(tmp_path: Path) -> None:
 def test_no_token_gets_into_a_mirror_a_notice_a_backup_or_a_request_to_join(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    port = _free_port()
+    port = free_port()
     with _serving(port, change=_waits_for_a_person, main=WATCHFUL) as serving:
         for name in ("mirror", "notices"):
             folder = serving.home / name

@@ -37,6 +37,7 @@ from silosynth.common.audit import verify_audit
 from silosynth.common.audit.audit import AuditSummary
 from silosynth.common.document import load_document
 from silosynth.common.plan import Plan, dump_plan
+from silosynth.common.reach import free_port
 from silosynth.common.schema import dump_schema
 from silosynth.common.trust import Purpose, unseal
 from silosynth.server.federation import Federation as Connection
@@ -92,13 +93,6 @@ def read_audit(federation: Federation, silo: str) -> tuple[list[bytes], AuditSum
     sealed = base64.b64decode(answer["audit"])
     body = unseal(sealed, purpose=Purpose.AUDIT, trusted={answer["key"]}).body
     return body.splitlines()[1:], verify_audit(body)
-
-
-def free_port() -> int:
-    """Return a loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(

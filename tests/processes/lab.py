@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from silosynth.client.ledger import Ledger
 from silosynth.common.audit.audit import AuditSummary
 from silosynth.common.plan import Plan, dump_plan, load_plan
+from silosynth.common.reach import free_port
 from silosynth.common.tables import AnySchema, dump_tables
 from silosynth.server.federation import load_roster, with_roster
 from silosynth.simulations.real_time.forked import Forked
@@ -25,7 +26,6 @@ from tests.processes.federation import (
     NAME,
     SILOS,
     federation_plan,
-    free_port,
     read_audit,
     wait_for,
 )

@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from silosynth.common.plan import Plan
+from silosynth.common.reach import free_port
 from tests.processes.cells import MOST_SECONDS
 from tests.processes.faulty_link import Fault, FaultyLink
-from tests.processes.federation import SILOS, free_port
+from tests.processes.federation import SILOS
 from tests.processes.hurried import CALL_SECONDS, NODE_PROXY
 from tests.processes.lab import Lab
 from tests.processes.promises import Silos, check_run

@@ -19,9 +19,10 @@ from urllib.request import urlopen
 import pytest
 
 from silosynth.common.cli.app import run
+from silosynth.common.reach import free_port
 from silosynth.server.federation import list_runs
 from tests.processes.cells import Cell, NoteKills, Survived, survive
-from tests.processes.federation import SILOS, free_port, wait_for
+from tests.processes.federation import SILOS, wait_for
 from tests.processes.lab import POOR, Lab
 from tests.processes.reference import Reference
 from tests.support.patience import patience

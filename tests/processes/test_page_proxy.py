@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from silosynth.common.reach import free_port
 from silosynth.server.federation import make_certs
-from tests.processes.federation import free_port
 from tests.support.homes import whole_run
 from tests.support.nginx import NGINX, nginx
 from tests.support.pages import Shown, shown

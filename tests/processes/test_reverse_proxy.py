@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from silosynth.common.reach import free_port
 from silosynth.common.reach.superlink import look_at
 from silosynth.server.federation import Federation as Connection
 from silosynth.server.federation import add_federation
-from tests.processes.federation import NAME, SILOS, federation_plan, free_port
+from tests.processes.federation import NAME, SILOS, federation_plan
 from tests.processes.warm import Warm
 from tests.support.nginx import NGINX, asked_paths, nginx
 from tests.support.patience import patience

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+from silosynth.common.reach import free_port
 from silosynth.simulations.real_time import link as module
-from silosynth.simulations.real_time.host import free_port
 from silosynth.simulations.real_time.link import SharedLine, SiloLink
 from silosynth.simulations.real_time.proxy import LOOPBACK, Asked, Door, Proxy, ServerCerts
 from silosynth.simulations.world import SECOND, load_scenario, make_places
