@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
@@ -83,6 +84,11 @@ class Grouping:
             count = max(groups, default=-1) + 1
             if not 0 < count <= len(groups) or set(groups) != set(range(count)):
                 raise InvalidPlan(f"the grouping of {name!r} must use every group from 0 up")
+
+    @classmethod
+    def merging(cls, groups: Mapping[str, tuple[int, ...]]) -> Self:
+        """Return a grouping without the attributes of which every code stands alone."""
+        return cls(groups={n: g for n, g in groups.items() if len(set(g)) < len(g)})
 
     def domain(self, domain: Domain) -> Domain:
         """Return the domain after merging; raise InvalidPlan when a length does not fit."""

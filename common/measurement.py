@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,3 +44,13 @@ class Measurement:
                 raise InvalidMeasurement(f"{name} of {self.clique} are not finite")
         if not (self.variance > 0).all():
             raise InvalidMeasurement(f"the variance of {self.clique} must be above 0")
+
+
+def weighed_mean(measurements: Sequence[Measurement]) -> tuple[np.ndarray, np.ndarray]:
+    """Return (cells,) the mean of what was measured of one marginal, and its precision.
+
+    Each counts by its own precision, which add up. Args: measurements: over the same cells.
+    """
+    precision: np.ndarray = np.sum([1.0 / m.variance for m in measurements], axis=0)
+    values: np.ndarray = np.sum([m.values / m.variance for m in measurements], axis=0) / precision
+    return values, precision

@@ -22,7 +22,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import sys
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
@@ -133,13 +132,12 @@ def run(folder: Path, method: str, *more: str, keep: Path | None = None) -> Took
 
 def _took(command: Sequence[str]) -> Took:
     """Run any command to its end; raise RuntimeError where it fails."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     watched = watch(command, shared=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if watched.returncode:
         raise RuntimeError(watched.error)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Took(seconds=watched.seconds, cpu=cpu, peak_mb=watched.peak_bytes / 2**20)
+    return Took(
+        seconds=watched.seconds, cpu=watched.cpu_seconds, peak_mb=watched.peak_bytes / 2**20
+    )
 
 
 def local(folder: Path, silos: int) -> Measured:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -18,10 +19,12 @@ class Watched:
     """How a command went. ``peak_bytes`` sums resident sets, so shared pages count once each.
 
     Where it was asked for, pages are counted for what each process has of them instead.
+    ``cpu_seconds`` are of it and of those that it waited for.
     """
 
     returncode: int
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
     error: str
 
@@ -34,7 +37,7 @@ def watch(
     Args: shared: divide a page by the processes that share it: looked at twice in a second alone,
         for the kernel walks all pages for it.
     """
-    start = time.perf_counter()
+    start, before = time.perf_counter(), _children_seconds()
     peak, interval = 0, 0.5 if shared else _INTERVAL_SECONDS
     with subprocess.Popen(
         command,
@@ -56,9 +59,16 @@ def watch(
     return Watched(
         returncode=process.returncode,
         seconds=time.perf_counter() - start,
+        cpu_seconds=_children_seconds() - before,
         peak_bytes=peak,
         error=error[-2000:],
     )
+
+
+def _children_seconds() -> float:
+    """Return the CPU that children took which were waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def tree_bytes(root: int, *, shared: bool = False) -> int:

@@ -84,7 +84,7 @@ def finer_codes(
                 mass = np.bincount(finest, weights=by_name[name].values)
                 finer = _heaviest_alone(finest, mass, whole=whole, count=wanted)
             groups[name] = _numbered(whole, finer)
-    return Grouping(groups={n: g for n, g in groups.items() if len(set(g)) < len(g)})
+    return Grouping.merging(groups)
 
 
 def _anew(
@@ -130,7 +130,7 @@ def parted_by(asked: Iterable[Measurement], *, merged: Grouping, domain: Domain)
             if name in groups:
                 finer = measurement.grouping.lookup(name, size)
                 groups[name] = _numbered(np.asarray(groups[name]), finer)
-    return Grouping(groups={n: g for n, g in groups.items() if len(set(g)) < len(g)})
+    return Grouping.merging(groups)
 
 
 def _numbered(left: np.ndarray, right: np.ndarray) -> tuple[int, ...]:

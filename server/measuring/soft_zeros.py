@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import log_ndtr
 
 from silosynth.common.domain import Domain, Grouping
-from silosynth.common.measurement import Measurement
+from silosynth.common.measurement import Measurement, weighed_mean
 from silosynth.common.schema import ImpossibleCells
 
 MOST_LOST = 0.01
@@ -88,9 +88,8 @@ def trust_empty(
 
 
 def _mean(same: Sequence[Measurement]) -> Measurement:
-    """Return the mean of what was measured more than once, weighed by precision."""
-    precision = np.sum([1.0 / m.variance for m in same], axis=0)
-    values = np.sum([m.values / m.variance for m in same], axis=0) / precision
+    """Return what was measured more than once as one measurement."""
+    values, precision = weighed_mean(same)
     return replace(same[0], values=values, variance=1.0 / precision)
 
 

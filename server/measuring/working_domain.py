@@ -42,8 +42,7 @@ def working_grouping(
         a.name: working_groups(a, by_name[a.name], rare_deviations=rare_deviations)
         for a in schema.coded
     }
-    merged = {n: g for n, g in groups.items() if len(set(g)) < len(g)}
-    return keep_zeros_apart(Grouping(groups=merged), schema=schema)
+    return keep_zeros_apart(Grouping.merging(groups), schema=schema)
 
 
 def keep_zeros_apart(grouping: Grouping, *, schema: Schema) -> Grouping:
@@ -64,7 +63,7 @@ def keep_zeros_apart(grouping: Grouping, *, schema: Schema) -> Grouping:
                 before = len(set(grouping.groups[attribute]))
                 if zeros.declared or len(number) <= max(2 * before, before + MOST_SPLIT):
                     groups[attribute] = tuple(number[key] for key in keys)
-    return Grouping(groups={n: g for n, g in groups.items() if len(set(g)) < len(g)})
+    return Grouping.merging(groups)
 
 
 def working_groups(

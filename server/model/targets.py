@@ -10,7 +10,7 @@ import numpy as np
 
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidMeasurement, InvalidPlan
-from silosynth.common.measurement import Measurement
+from silosynth.common.measurement import Measurement, weighed_mean
 from silosynth.server.model.beliefs import Beliefs, Layout, Weight
 from silosynth.server.model.engine import NUMPY, Engine
 from silosynth.server.model.tables import axes_outside, broadcast_shape
@@ -147,8 +147,7 @@ def _cell_of(measurement: Measurement, *, domain: Domain) -> np.ndarray | None:
 
 def _merge(measurements: Sequence[Measurement], *, cell_of: np.ndarray | None) -> Target:
     """Return the inverse-variance weighted mean and its precision."""
-    precision = np.sum([1.0 / m.variance for m in measurements], axis=0)
-    values = np.sum([m.values / m.variance for m in measurements], axis=0) / precision
+    values, precision = weighed_mean(measurements)
     return Target(
         clique=measurements[0].clique,
         values=values,
