@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from silosynth.common.errors import InvalidTable
-from silosynth.common.likeness.across import broken_across, parse_across
+from silosynth.common.likeness.across import broken_across
 from silosynth.common.likeness.facts import (
     FamiliesFacts,
     IntegrityFacts,
@@ -25,7 +25,7 @@ from silosynth.common.likeness.rows import Families, Held, Level, pool
 from silosynth.common.likeness.scores import LINKED, NUMBERS, TWO, score_persons, score_table
 from silosynth.common.report import Axis, Better, Measure, Mode, Provenance
 from silosynth.common.seeded import SeededWords
-from silosynth.common.tables import TablesSchema, number_attribute
+from silosynth.common.tables import TablesSchema, number_attribute, parse_across
 
 FEWEST_PERSONS = 20
 EXAMPLES = 10
