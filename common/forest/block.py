@@ -22,7 +22,7 @@ from silosynth.common.families import (
     places_of,
 )
 from silosynth.common.forest.chain import Chain
-from silosynth.common.forest.gaps import GapDrawer, even_pieces
+from silosynth.common.forest.gaps import GapDrawer, Within, even_pieces
 from silosynth.common.generated import row_words
 from silosynth.common.sampler import SHARE_BITS
 from silosynth.common.tables import (
@@ -35,11 +35,11 @@ from silosynth.common.tables import (
 )
 
 Codes = dict[str, np.ndarray]
-_AGAIN, _ANEW = np.uint64(40), np.uint64(48)
+_AGAIN, _ANEW = np.uint64(40), np.uint64(52)
 """A row that is drawn again has the words of the row that many powers of two further on, and one
 whose parent's rows are all drawn anew that of the second.
 """
-MOST_AGAIN, MOST_HERE, MOST_ANEW = 200, 100, 5
+MOST_AGAIN, MOST_HERE, MOST_ANEW = 200, 250, 4
 """How often rows are drawn again; where one place is settled after the other, how often a row is,
 and how often all rows of its parent are drawn anew.
 """
@@ -123,14 +123,24 @@ class Drawer:
         return self._with_numbers(name, settled, none)
 
     def below(
-        self, name: str, drawn: Mapping[str, Drawn], first: int, *, kept: Kept | None = None
+        self,
+        name: str,
+        drawn: Mapping[str, Drawn],
+        first: int,
+        *,
+        kept: Kept | None = None,
+        within: Within | None = None,
     ) -> Drawn:
-        """Draw the rows of one table from number ``first`` on, given those of all tables above."""
+        """Draw the rows of one table from number ``first`` on, given those of all tables above.
+
+        Args: within: of a table with gaps (parents,) int64 twice, the first and the last step that
+            rows of each may have.
+        """
         parent = str(self.schema.tables[name].parent)
         each = drawn[parent].numbers[name]
         above = np.repeat(np.arange(len(each)), each)
         words = np.arange(first, first + len(above), dtype=np.uint64)
-        family = _Family(drawer=self, name=name, drawn=drawn, each=each, kept=kept)
+        family = _Family(drawer=self, name=name, drawn=drawn, each=each, kept=kept, within=within)
         if family.one_by_one:
             settled = _settled(family.draw, words, by=_ANEW, most=MOST_ANEW)
         else:
@@ -224,6 +234,7 @@ class _Family:
     drawn: Mapping[str, Drawn] = field(repr=False)
     each: np.ndarray = field(repr=False)
     kept: Kept | None = field(repr=False)
+    within: Within | None = field(repr=False)
 
     @cached_property
     def gaps(self) -> GapDrawer | None:
@@ -305,7 +316,8 @@ class _Family:
         """Return (parents,) int64, the last step at which all rows after this place still fit."""
         assert self.gaps is not None
         after = (self.each[parents] - place - 1) * int(self.gaps.scale.edges[0])
-        found: np.ndarray = self.gaps.scale.most - after
+        last = self.gaps.scale.most if self.within is None else self.within[1][parents]
+        found: np.ndarray = last - after
         return found
 
     def _draw_place(self, tried: _Tried, place: int, parents: np.ndarray) -> np.ndarray:
@@ -318,18 +330,23 @@ class _Family:
         words = tried.words[rows]
         stuck: np.ndarray = np.zeros(len(rows), dtype=bool)
         if self.gaps is None or tried.points is None or not place:
-            found, none = chain.draw(known, rows=words, seed=seed)
+            closed, within = {}, None
+            if self.gaps is not None:
+                low = np.zeros(len(rows), dtype=np.int64)
+                if self.within is not None:
+                    low = self.within[0][parents]
+                within = (low, self._furthest(parents, place))
+                closed = {self.gaps.scale.column: self.gaps.barred_first(within)}
+            found, none = chain.draw(known, rows=words, seed=seed, barred=closed)
             if self.gaps is not None and tried.points is not None:
                 first = found[self.gaps.scale.column]
-                tried.points[rows] = self.gaps.first(first, words=words)
-                there = first < self.gaps.scale.values
-                none = none | there & (tried.points[rows] > self._furthest(parents, place))
+                tried.points[rows] = self.gaps.first(first, words=words, within=within)
         else:
             gaps, points, column = self.gaps, tried.points, self.gaps.scale.column
             room = self._furthest(parents, place) - points[rows - 1]
             absent = tried.codes[column][rows - 1] >= gaps.scale.values
             barred = gaps.barred(room, absent=absent)
-            stuck = barred.all(axis=1)
+            stuck = np.asarray(barred.all(axis=1))
 
             def after(codes: np.ndarray) -> dict[str, np.ndarray]:
                 points[rows] = points[rows - 1] + gaps.steps(codes, room=room, words=words)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from silosynth.common.generated import row_words
 from silosynth.common.sampler import SHARE_BITS
 from silosynth.common.tables import GapScale, TablesSchema
 
+Within: TypeAlias = tuple[np.ndarray, np.ndarray]
 PIECES = 32
 """Equal parts of a bin of gaps, each of which has a share of its own."""
 
@@ -58,12 +60,31 @@ class GapDrawer:
     pieces: np.ndarray = field(repr=False)
     seed: int
 
-    def first(self, codes: np.ndarray, *, words: np.ndarray) -> np.ndarray:
-        """Return (rows,) int64, the steps of first rows, evenly inside the column's codes."""
+    def first(
+        self, codes: np.ndarray, *, words: np.ndarray, within: Within | None = None
+    ) -> np.ndarray:
+        """Return (rows,) int64, the steps of first rows, evenly inside the column's codes.
+
+        Args: within: (rows,) int64 twice, the first and the last step that each may have.
+        """
         low, high = self.scale.steps_of(codes)
+        if within is not None:
+            low, high = np.maximum(low, within[0]), np.minimum(high, within[1])
+            high = np.maximum(low, high)
         chosen = np.floor(self._uniform(words) * (high - low + 1)).astype(np.int64)
         found: np.ndarray = np.minimum(low + chosen, high)
         return found
+
+    def barred_first(self, within: Within) -> np.ndarray:
+        """Return (rows, codes) bool, the codes of the column that hold no step for a first row.
+
+        Those of no value are never barred.
+        """
+        low, high = self.scale.steps_of(np.arange(self.scale.values))
+        barred = np.zeros((len(within[0]), self.scale.size), dtype=bool)
+        outside = (high < within[0][:, None]) | (low > within[1][:, None])
+        barred[:, : self.scale.values] = outside
+        return barred
 
     def barred(self, room: np.ndarray, *, absent: np.ndarray) -> np.ndarray:
         """Return (rows, codes) bool, the gaps that a row cannot have.

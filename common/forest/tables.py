@@ -16,10 +16,11 @@ import pyarrow as pa
 
 from silosynth.common.codec import Codec, Form, keeps_rules, read_values
 from silosynth.common.files import make_directory
-from silosynth.common.forest.block import Candidates, Codes, Drawer, Drawn, Kept
+from silosynth.common.forest.block import Candidates, Codes, Drawer, Drawn
 from silosynth.common.forest.forest import ForestSampler
+from silosynth.common.forest.gaps import Within
 from silosynth.common.generated import complete, row_words
-from silosynth.common.rules import columns_of
+from silosynth.common.rules import Column, Order, columns_of, evaluate
 from silosynth.common.sampler import form_of_file, write_batches
 from silosynth.common.schema import Schema
 from silosynth.common.seeded import check_whole
@@ -162,10 +163,13 @@ class Forest:
             if name == self.sampler.schema.person:
                 drawn[name] = self.drawer.persons(first, rows, kept=kept)
             else:
-                drawn[name] = self.drawer.below(name, drawn, firsts.get(name, 0), kept=kept)
+                within = None if kept is None else kept.within()
+                drawn[name] = self.drawer.below(
+                    name, drawn, firsts.get(name, 0), kept=kept, within=within
+                )
         return drawn
 
-    def _kept(self, name: str, drawn: Mapping[str, Drawn]) -> Kept | None:
+    def _kept(self, name: str, drawn: Mapping[str, Drawn]) -> _Ruled | None:
         """Return what says whether rows keep all rules; None where there are none."""
         columns = self.columns[name]
         across = [r for r in self.sampler.schema.across if r.tables[0] == name]
@@ -286,15 +290,53 @@ class _Ruled:
         kept: np.ndarray = np.logical_and.reduce([np.ones(len(rows.words), dtype=bool), *checks])
         return kept
 
+    def within(self) -> Within | None:
+        """Return (parents,) int64 twice, the first and the last step that rules across tables leave
+        rows of each parent in the order column; None of a table without gaps.
+
+        By orders of the column alone with what stands above: a date that may be on few days of its
+        bin would else be drawn again and again.
+        """
+        name, scale = self.columns.name, self.columns.gaps
+        if scale is None:
+            return None
+        parents = self.above.drawn[str(self.above.schema.tables[name].parent)].rows
+        low, high = np.zeros(parents, dtype=np.int64), np.full(parents, scale.most)
+        mine = Column(f"{name}.{scale.column}")
+        for rule in self.across:
+            if rule.last or not isinstance(rule.rule, Order):
+                continue
+            wide = self._above_wide(rule, np.arange(parents), own={})
+            values = read_values(wide, schema=rule.wide, names=wide.column_names)
+            terms = rule.rule.terms
+            for sign, one, other in zip(rule.rule.signs, terms, terms[1:], strict=False):
+                beside = other if one == mine else one
+                if mine not in (one, other) or not set(columns_of(beside)) <= set(values):
+                    continue
+                steps = (evaluate(beside, rows=values) - scale.origin) / scale.step
+                if one == mine:
+                    last = np.floor(steps) if sign == "<=" else np.ceil(steps) - 1
+                    high = np.fmin(high, last).astype(np.int64)
+                else:
+                    first = np.ceil(steps) if sign == "<=" else np.floor(steps) + 1
+                    low = np.fmax(low, first).astype(np.int64)
+        return low, high
+
     def _wide(self, rule: Across, own: pa.Table, rows: Candidates) -> pa.Table:
         """Return the columns that a rule names, for each row of its own and of those above it."""
-        name, at = self.columns.name, rows.above
+        made = {f"{self.columns.name}.{c}": own[c] for c in own.column_names}
+        return self._above_wide(rule, rows.above, own=made)
+
+    def _above_wide(
+        self, rule: Across, at: np.ndarray, *, own: Mapping[str, pa.ChunkedArray]
+    ) -> pa.Table:
+        """Return the columns that a rule names of these rows of the parent's table and above it."""
+        name, made = self.columns.name, dict(own)
         named = [a.name for a in rule.wide.attributes]
-        made = {f"{name}.{c}": own[c] for c in own.column_names}
         for table in ancestors(self.above.schema.tables, name):
             if table in rule.tables:
                 found = self.above.of(table)
                 words = [c for c in found.column_names if f"{table}.{c}" in named]
                 made |= {f"{table}.{c}": found[c].take(pa.array(at)) for c in words}
             at = self.above.drawn[table].above[at]
-        return pa.table({word: made[word] for word in named})
+        return pa.table({word: made[word] for word in named if word in made})

@@ -55,11 +55,13 @@ def judge_folder(
 ) -> Side:
     """Read the folders of all silos, or one.
 
-    Args: across: rules of a row and of those above it, with columns written ``table.column``.
+    Args: across: rules of a row and of those above it, with columns written ``table.column``,
+        beside those of the schema.
 
     Raises InvalidTable for too few persons to compare, InvalidArgument for what is no such rule.
     """
-    rules = [parse_across(text, schema=schema) for text in across]
+    told = dict.fromkeys((*schema.rules, *across))
+    rules = [parse_across(text, schema=schema) for text in told]
     found = [find_files(folder, schema=schema) for folder in folders]
     limit = {} if most is None else {"most": most // len(found)}
     families = pool(
