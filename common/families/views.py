@@ -64,7 +64,9 @@ def view_links(schema: TablesSchema, view: str) -> Mapping[str, str]:
         before = [f"{row}{a}" for row in (PREVIOUS, SECOND, FIRST, SAME) for a in own]
         if (gaps := schema.columns[name].gaps) is not None:
             before.append(f"{PREVIOUS}{gaps.name}")
-        links |= dict.fromkeys([PLACE, LAST, *before], later_link(name))
+        if name in schema.told_last:
+            before.append(LAST)
+        links |= dict.fromkeys([PLACE, *before], later_link(name))
     return {attribute: link for attribute, link in links.items() if attribute not in numbers}
 
 

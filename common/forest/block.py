@@ -198,11 +198,7 @@ def _settled(
         if not tried.lost.any():
             return tried
         words = np.where(tried.lost, words + (np.uint64(1) << by), words)
-    raise _never_kept()
-
-
-def _never_kept() -> InvalidSampler:
-    return InvalidSampler(
+    raise InvalidSampler(
         f"a row kept no rule in {MOST_AGAIN} tries",
         hint="take that rule out of the schema, or write it as an order or a sum",
     )
