@@ -114,8 +114,8 @@ ROOMS: dict[str, str] = {
     "common/accounting "
     "common/certificate common/codec common/generator common/messages common/plan "
     "common/sampler common/schema",
-    "server/dummy": "server/methods server/measuring server/model common/codec common/sampler "
-    "common/schema common/tables",
+    "server/dummy": "server/families server/methods server/measuring server/model common/codec "
+    "common/families common/forest common/sampler common/schema common/tables",
     "server/families": "common/families common/forest common/sampler common/schema common/tables",
     "server/planning": "server/families server/methods common/accounting common/codec "
     "common/families common/generator common/plan common/schema common/tables",

@@ -15,6 +15,8 @@ from functools import partial
 
 from bench.families.accuracy import RUNS, beside, hma, run_case
 from bench.families.counting import counting
+from bench.families.gaps import CASE as GAPS
+from bench.families.gaps import gaps
 from bench.families.levels import MADE_UP, OMOP, STAYS, levels
 from bench.families.omop import is_there
 from bench.support.results import is_quick
@@ -27,10 +29,11 @@ STEPS: Mapping[str, Callable[[], int]] = {
     "levels": partial(levels, MADE_UP),
     "levels-diabetes130": partial(levels, STAYS),
     "levels-omop": partial(levels, OMOP),
+    GAPS: gaps,
     "diabetes130-hma": partial(hma, "diabetes130"),
     "flights-hma": partial(hma, "flights"),
 }
-QUICK = ("diabetes130-beside", "diabetes130-8", "levels")
+QUICK = ("diabetes130-beside", "diabetes130-8", "levels", GAPS)
 
 
 def main() -> int:

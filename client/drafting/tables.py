@@ -21,7 +21,7 @@ from silosynth.client.drafting.draft import Draft, draft_schema
 from silosynth.client.drafting.links import Found, FoundLink, Known, find_key, find_links
 from silosynth.client.source import is_text_file, read_untyped, table_name, tables_in
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema import dump_attribute, read_references
+from silosynth.common.schema import Resolution, dump_attribute, read_references
 from silosynth.common.tables import (
     TablesSchema,
     below,
@@ -39,6 +39,9 @@ _PEOPLE = re.compile(
 _ORDER = re.compile(r"start|begin|admit|admission|open|date|time|from|day|seq|order|_nr$", re.I)
 _EDGES = (0, 1, 2, 3, 4, 6, 10, 20, 40, 80, 160, 320, 640, 1280, 5000, 20_000)
 _MOST_EDGE = 65_535
+_DAYS = (0, 1, 8, 31, 91, 366, 3_650)
+_HOURS = (0, 1, 6, 24, 168, 744, 8_784)
+"""Public round figures: a day, a week, a month, a quarter, a year and ten of them."""
 Line = tuple[str, str]
 """What is to be reviewed, and why it was taken for true."""
 
@@ -204,6 +207,15 @@ def _table(
                     "the first",
                 )
             )
+            if edges[-1] > 1 and (gaps := _gaps(draft, order)) is not None:
+                document["gaps"] = gaps
+                said.append(
+                    (
+                        f"{file.name} come {_told_gaps(gaps)} after one another",
+                        "round figures: put in what tells apart what you want to, the last the "
+                        "longest there is, or take gaps away",
+                    )
+                )
     if linked:
         document["links"] = {c: known.link(link) for c, link in linked.items()}
         said += [(f"{file.name}.{c} names rows of {k.to}", k.why) for c, k in linked.items()]
@@ -264,6 +276,21 @@ def _order(draft: Draft) -> str | None:
     times = [a.name for a in rising if a.kind == "datetime"]
     called = [n for n in times if _ORDER.search(n)]
     return next(iter([*called, *times]), None)
+
+
+def _gaps(draft: Draft, order: str) -> dict[str, Any] | None:
+    """Return round edges of how long after one another rows come; None where nothing says so."""
+    (column,) = (a for a in draft.schema.attributes if a.name == order)
+    resolution = getattr(column, "resolution", None)
+    if column.kind != "datetime" or resolution in (Resolution.YEAR, Resolution.MONTH):
+        return None
+    whole = resolution is Resolution.DAY
+    return {"edges": list(_DAYS if whole else _HOURS), "unit": "days" if whole else "hours"}
+
+
+def _told_gaps(gaps: Mapping[str, Any]) -> str:
+    edges = ", ".join(map(str, gaps["edges"][:-1]))
+    return f"{edges} to {gaps['edges'][-1]} {gaps['unit']}"
 
 
 def _reference(path: Path, key: str, *, beside: Path) -> dict[str, Any]:

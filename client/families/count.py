@@ -31,12 +31,14 @@ class TableRows:
 
     ``codes``: one (rows,) array an attribute, in the order of the row's domain; ``above``: (rows,)
     int64, each row's parent among the rows of the table above; ``person``: (rows,) int64 likewise
-    among the persons.
+    among the persons; ``gaps``: (rows,) codes of how long after the row before each comes, as
+    :meth:`GapScale.gap_codes` has them, None for a table without.
     """
 
     codes: tuple[np.ndarray, ...] = field(repr=False)
     above: np.ndarray = field(repr=False)
     person: np.ndarray = field(repr=False)
+    gaps: np.ndarray | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,12 +62,14 @@ def make_views(schema: TablesSchema, rows: Mapping[str, TableRows]) -> dict[str,
     for name in schema.downward[1:]:
         table = rows[name]
         inherited = _inherited(schema, rows, name)
-        first = np.ones(len(table.above), dtype=bool)
-        first[1:] = table.above[1:] != table.above[:-1]
+        first = first_rows(table.above)
         later = np.flatnonzero(~first)
+        ends = []
+        if name in schema.told_last:
+            ends.append(np.append(first[1:], True)[: len(first)].astype(np.uint8))
         views[first_of(name)] = View(
             domain=domains[first_of(name)],
-            columns=tuple(c[first] for c in (*table.codes, *inherited)),
+            columns=tuple(c[first] for c in (*table.codes, *inherited, *ends)),
             person=table.person[first],
         )
         columns = [c[later] for c in table.codes]
@@ -76,10 +80,23 @@ def make_views(schema: TablesSchema, rows: Mapping[str, TableRows]) -> dict[str,
         numbers = np.bincount(table.above)[table.above[later]]
         columns.append(places_of(later - start, numbers))
         columns += [(c[later] == c[later - 1]).astype(np.uint8) for c in table.codes]
+        if table.gaps is not None:
+            columns += [table.gaps[later], table.gaps[later - 1]]
+        columns += [c[later] for c in ends]
         views[later_of(name)] = View(
             domain=domains[later_of(name)], columns=tuple(columns), person=table.person[later]
         )
     return views
+
+
+def first_rows(above: np.ndarray) -> np.ndarray:
+    """Return (rows,) bool, where the rows of a parent begin.
+
+    Args: above: (rows,) each row's parent, those of one together.
+    """
+    first = np.ones(len(above), dtype=bool)
+    first[1:] = above[1:] != above[:-1]
+    return first
 
 
 def _inherited(schema: TablesSchema, rows: Mapping[str, TableRows], name: str) -> list[np.ndarray]:

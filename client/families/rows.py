@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from silosynth.client.families.count import TableRows, View, make_views
+from silosynth.client.families.count import TableRows, View, first_rows, make_views
 from silosynth.client.families.opened import own_columns
 from silosynth.client.families.owners import BY, KEY, PERSON
 from silosynth.client.source import rank_rows
@@ -34,6 +34,8 @@ class Told:
     double_keys: dict[str, int] = field(default_factory=dict, repr=False)
     beyond: dict[str, int] = field(default_factory=dict, repr=False)
     """Parents with more rows of a table than the schema's most, or fewer than its least."""
+    odd_gaps: dict[str, int] = field(default_factory=dict, repr=False)
+    """Rows that come longer after the row before them than the schema's longest gap, or sooner."""
 
     def add(self, facts: dict[str, int], name: str, number: int) -> None:
         """Count one more thing of a table."""
@@ -49,6 +51,7 @@ class _Placed:
     above: np.ndarray
     person: np.ndarray
     names: pa.Array | None
+    gaps: np.ndarray | None = None
 
 
 def code_families(
@@ -118,13 +121,32 @@ class _Coder:
         if names is not None:
             there = names.drop_null()
             self.told.add(self.told.double_keys, name, len(there) - len(pc.unique(there)))
+        codes = tuple(c[order] for c in codes)
         return _Placed(
             table=table,
-            codes=tuple(c[order] for c in codes),
+            codes=codes,
             above=at,
             person=above.person[at],
             names=names,
+            gaps=self._gaps(name, value[order], codes=codes, above=at),
         )
+
+    def _gaps(
+        self, name: str, values: np.ndarray, *, codes: tuple[np.ndarray, ...], above: np.ndarray
+    ) -> np.ndarray | None:
+        """Return (rows,) codes of how long after the row before of its own parent each comes.
+
+        Args: values: (rows,) what rows stand in the order of, those of a parent together.
+        """
+        scale = self.schema.columns[name].gaps
+        if scale is None:
+            return None
+        points, first = scale.points(values), first_rows(above)
+        own = codes[self.own[name].domain.index(scale.column)]
+        gaps = np.diff(points, prepend=0)[~first & (own < scale.values)]
+        odd = (gaps < scale.edges[0]) | (gaps > scale.edges[-1])
+        self.told.add(self.told.odd_gaps, name, int(odd.sum()))
+        return scale.gap_codes(points, own, first=first)
 
     def _values(self, name: str, table: pa.Table) -> np.ndarray:
         """Return (rows,) float64 of what rows stand in the order of; NaN where it is missing."""
@@ -168,6 +190,7 @@ class _Coder:
             codes=tuple(found[a] for a in domain.attributes),
             above=mine.above,
             person=mine.person,
+            gaps=mine.gaps,
         )
 
 

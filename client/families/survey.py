@@ -120,4 +120,11 @@ def _lines(schema: TablesSchema, name: str, told: Told, lost: Nobodys) -> list[s
             f"{name}: {beyond:,} rows of {table.parent} have fewer than {low} or more than {most} "
             "of them; they are counted as having so many"
         )
+    if table.gaps is not None and (odd := told.odd_gaps.get(name, 0)):
+        low, most = table.gaps.edges[0], table.gaps.edges[-1]
+        unit = f" {table.gaps.unit}" if table.gaps.unit else ""
+        lines.append(
+            f"{name}: {odd:,} rows come less than {low} or more than {most}{unit} after the row "
+            "before them; they are counted as coming so long after it"
+        )
     return lines

@@ -147,6 +147,7 @@ class Codec:
         first_row: int = 0,
         form: Form = Form.TYPED,
         spreads: Mapping[str, Spread] | None = None,
+        numbers: Mapping[str, np.ndarray] | None = None,
     ) -> pa.Table:
         """Return a table with the schema's columns in order, in the form that the schema declares.
 
@@ -161,6 +162,7 @@ class Codec:
             uniform: returns ``count`` float64 in [0, 1); called for each numeric attribute in the
                 schema's order, so that a seeded source gives the same table everywhere.
             spreads: how values lie inside the codes of numbers; evenly where there is none.
+            numbers: by attribute (rows,) float64, values that are known already, each in its code.
             first_row: rows decoded before, when a large table is decoded in parts.
             form: typed as Parquet holds it, or all as text, as a CSV file spells it.
         """
@@ -175,7 +177,9 @@ class Codec:
         for attribute in ruled.attributes:
             name, codec, values = attribute.name, by_name.get(attribute.name), None
             code = coded.get(name, np.zeros(rows, dtype=np.uint8))
-            if isinstance(codec, NumericCodec) and name in (spreads or {}):
+            if isinstance(codec, NumericCodec) and name in (numbers or {}):
+                values = codec.build(code, (numbers or {})[name])
+            elif isinstance(codec, NumericCodec) and name in (spreads or {}):
                 values = codec.decode(code, uniform=uniform, spread=(spreads or {})[name])
             elif codec is not None:
                 values = codec.decode(code, uniform=uniform if name in coded else np.zeros)

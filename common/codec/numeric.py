@@ -168,6 +168,10 @@ class NumericCodec:
         numbers = np.minimum(low + offset, np.nextafter(high, low))
         return self.scale.build(self.attribute, numbers, absent)
 
+    def build(self, codes: np.ndarray, numbers: np.ndarray) -> pa.Array:
+        """Return numbers that are known as they are; null where a code says that there is none."""
+        return self.scale.build(self.attribute, numbers, codes >= self._bins.count)
+
     def _read(self, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         """Return (rows,) numbers with NaN for null, and where a text was unreadable."""
         return self.scale.read(self.attribute, column)

@@ -11,6 +11,7 @@ from .questions import (
 )
 from .views import (
     FIRST,
+    LAST,
     PLACE,
     PREVIOUS,
     SAME,
@@ -30,6 +31,7 @@ from .views import (
 
 __all__ = [
     "FIRST",
+    "LAST",
     "MOST_FINENESS",
     "MOST_LENGTH",
     "MOST_SCALE",

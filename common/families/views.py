@@ -1,6 +1,8 @@
 """What may be known of rows by others, and what is counted of it, by a schema alone.
 
 Rows with what stands above them, first rows apart, and later ones with the row before beside them.
+Of a table with gaps a later row has how long after the row before it comes, too: that is a column
+of its own, asked whatever links are left out, for its place in the order is drawn by it.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import numpy as np
 
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidSchema
-from silosynth.common.tables import TablesSchema, ancestors, number_name
+from silosynth.common.tables import TablesSchema, ancestors, gap_name, number_name
 
 
 def has_later(schema: TablesSchema, name: str) -> bool:
@@ -60,6 +62,10 @@ def view_links(schema: TablesSchema, view: str) -> Mapping[str, str]:
     if view == later_of(name):
         own = schema.columns[name].rows.domain.attributes
         before = [f"{row}{a}" for row in (PREVIOUS, SECOND, FIRST, SAME) for a in own]
+        if (gaps := schema.columns[name].gaps) is not None:
+            before.append(f"{PREVIOUS}{gaps.name}")
+        if name in schema.told_last:
+            before.append(LAST)
         links |= dict.fromkeys([PLACE, *before], later_link(name))
     return {attribute: link for attribute, link in links.items() if attribute not in numbers}
 
@@ -71,6 +77,9 @@ A second row has nothing before its previous one; there the second before is the
 """
 PLACE, PLACES = "place among rows", 8
 """Which eighth of its parent's rows a later row stands in."""
+LAST = "last among rows"
+"""Whether a row is its parent's last one: of tables alone of which a rule says what only those are.
+"""
 SAME = "same: "
 """Whether a later row has the code of the row before it: code 1, and 0 where it has another."""
 
@@ -89,7 +98,8 @@ def view_domains(schema: TablesSchema) -> dict[str, Domain]:
     """Return what each view counts: own attributes, and those of rows before and above.
 
     They are named ``previous: a``, ``second before: a``, ``first: a``, ``table: a`` and
-    ``place among rows``; ``same: a`` follows from others.
+    ``place among rows``; ``same: a`` follows from others. With gaps a later row has ``gap: a``, and
+    that of the row before it, which of a second row is a code of its own.
 
     Public: a function of the schema. Raises InvalidSchema where two of them have one name, or a
     table has that of a row before, whose columns would be taken for that row's.
@@ -98,6 +108,11 @@ def view_domains(schema: TablesSchema) -> dict[str, Domain]:
     if taken := next((name for name in schema.downward if name in beside), None):
         raise InvalidSchema(
             f"tables: {taken!r} is what a row before is called", hint="rename the table"
+        )
+    with_gaps = [n for n in schema.tables if schema.columns[n].gaps is not None]
+    if with_gaps and (gap := gap_name("").removesuffix(": ")) in schema.tables:
+        raise InvalidSchema(
+            f"tables: {gap!r} is what gaps of {with_gaps[0]!r} are called", hint="rename the table"
         )
     domains: dict[str, Domain] = {}
     for name in schema.downward:
@@ -112,9 +127,13 @@ def view_domains(schema: TablesSchema) -> dict[str, Domain]:
             continue
         rows = (PREVIOUS, SECOND, FIRST)
         before = [(f"{row}{a}", size) for row in rows for a, size in _sizes(own)]
-        domains[first_of(name)] = _domain(name, [*_sizes(own), *above])
+        ends = [(LAST, 2)] if name in schema.told_last else []
+        domains[first_of(name)] = _domain(name, [*_sizes(own), *above, *ends])
         same = [(f"{SAME}{a}", 2) for a in own.attributes]
         columns = [*_sizes(own), *before, *above, (PLACE, PLACES), *same]
+        if (gaps := schema.columns[name].gaps) is not None:
+            columns += [(gaps.name, gaps.codes), (f"{PREVIOUS}{gaps.name}", gaps.codes + 1)]
+        columns += ends
         domains[later_of(name)] = _domain(name, columns)
     return domains
 

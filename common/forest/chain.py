@@ -8,10 +8,11 @@ size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 
@@ -28,6 +29,8 @@ NEVER = -(1 << 27)
 """The score of a code that cannot be."""
 MOST_TERMS = 512
 _LEAST = NEVER // 2
+Follows: TypeAlias = "Callable[[np.ndarray], dict[str, np.ndarray]]"
+"""Says by the codes of an attribute what else is known then."""
 _EXACT_BITS = 60
 _WORD_BITS = 32
 
@@ -89,28 +92,50 @@ class Chain:
         return tuple(a for a in self.domain.attributes if a in used and a not in self.own)
 
     def draw(
-        self, known: Mapping[str, np.ndarray], *, rows: np.ndarray, seed: int
+        self,
+        known: Mapping[str, np.ndarray],
+        *,
+        rows: np.ndarray,
+        seed: int,
+        barred: Mapping[str, np.ndarray] | None = None,
+        follows: Mapping[str, Follows] | None = None,
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Draw the own attributes of some rows, and say which rows came to an end without a code.
 
         Args:
             known: (rows,) codes of each column that is known before.
             rows: (rows,) uint64, the number of each: its words are a function of that and the seed.
-        Returns: (rows,) unsigned codes by attribute, and (rows,) bool, true where zeros left none.
+            barred: by attribute (rows, codes) bool, what each row cannot have.
+            follows: by attribute what is known as soon as it is drawn, of its codes.
+        Returns: (rows,) unsigned codes by attribute, with what follows, and (rows,) bool, true
+            where zeros left none.
         """
         drawn: dict[str, np.ndarray] = {}
         lost = np.zeros(len(rows), dtype=bool)
         for step in self.steps:
             codes, none = draw_step(
-                step, {**known, **drawn}, domain=self.domain, rows=rows, seed=seed
+                step,
+                {**known, **drawn},
+                domain=self.domain,
+                rows=rows,
+                seed=seed,
+                barred=(barred or {}).get(step.attribute),
             )
             drawn[step.attribute] = codes
             lost |= none
+            if follows is not None and step.attribute in follows:
+                drawn |= follows[step.attribute](codes)
         return drawn, lost
 
 
 def draw_step(
-    step: Step, known: Mapping[str, np.ndarray], *, domain: Domain, rows: np.ndarray, seed: int
+    step: Step,
+    known: Mapping[str, np.ndarray],
+    *,
+    domain: Domain,
+    rows: np.ndarray,
+    seed: int,
+    barred: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw one attribute; see :meth:`Chain.draw`."""
     codes = domain.size((step.attribute,))
@@ -120,6 +145,8 @@ def draw_step(
         if term.forbids:
             np.maximum(scores, 2 * NEVER, out=scores)
     np.maximum(scores, 2 * NEVER, out=scores)
+    if barred is not None:
+        scores[barred] = 2 * NEVER
     best = scores.max(axis=1, initial=2 * NEVER)
     ends = _weights(scores, best=best).cumsum(axis=1, dtype=np.uint32)
     draw = even_words if step.even else row_words

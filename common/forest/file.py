@@ -7,6 +7,7 @@
 ``certificate.json``  what was spent
 ``scores-N.npy``      the scores of the N-th step, its terms one below the other
 ``inside-N.npy``      how numbers of rows lie inside their bins, of the N-th table below
+``gaps-N.npy``        how gaps lie inside their bins, of the N-th table that has some
 ====================  =============================================================
 
 Reading trusts nothing: the size is capped before a byte is read, every byte is covered by a
@@ -29,6 +30,7 @@ from silosynth.common.families import drawn_domains
 from silosynth.common.files import fresh_file
 from silosynth.common.forest.chain import Chain, Step, Term
 from silosynth.common.forest.forest import ForestSampler, own_attributes
+from silosynth.common.forest.gaps import gap_scales
 from silosynth.common.sampler import (
     Sums,
     check_sums,
@@ -45,11 +47,13 @@ from silosynth.common.schema import PlainModel
 from silosynth.common.tables import TablesSchema, parse_tables
 
 FORMAT: Final = "silosynth-forest"
-VERSION: Final = 3
-READ: Final = (1, 2, 3)
+VERSION: Final = 4
+READ: Final = (1, 2, 3, 4)
 """Versions that can be read. Of 2, a row may be given its place and the second row before it; of 3,
-a step may be drawn evenly.
+a step may be drawn evenly; of 4, a later row may be drawn by its gap, and rules be kept across
+tables. A sampler without either is written in 3, which older programs read.
 """
+_BEFORE_GAPS: Final = 3
 MAX_BYTES = 2**30
 _DTYPE: Final = "<i4"
 _WHOLE: Final = "<u4"
@@ -71,11 +75,12 @@ class _Step(PlainModel):
 
 class _Manifest(PlainModel):
     format: Literal["silosynth-forest"] = FORMAT
-    version: Literal[1, 2, 3] = VERSION
+    version: Literal[1, 2, 3, 4] = VERSION
     plan_digest: str
     persons: int = Field(ge=0, lt=2**63)
     left_out: tuple[str, ...] = ()
     below: int = Field(ge=0, lt=2**16)
+    gaps: int = Field(default=0, ge=0, lt=2**16)
     chains: dict[str, tuple[_Step, ...]]
     members: dict[str, _Member]
 
@@ -134,11 +139,19 @@ def dump_forest(sampler: ForestSampler) -> bytes:
         data = npy_header(ends.shape) + ends.astype(_WHOLE).tobytes()
         members[f"inside-{i}.npy"] = data
         facts[f"inside-{i}.npy"] = _Member(**sums_of(data), shape=ends.shape)
+    for i, name in enumerate(gap_scales(sampler.schema)):
+        pieces = sampler.gaps[name]
+        data = npy_header(pieces.shape, dtype=_WHOLE) + pieces.astype(_WHOLE).tobytes()
+        members[f"gaps-{i}.npy"] = data
+        facts[f"gaps-{i}.npy"] = _Member(**sums_of(data), shape=pieces.shape)
+    later = bool(sampler.gaps or sampler.schema.rules)
     manifest = _Manifest(
+        version=VERSION if later else _BEFORE_GAPS,
         plan_digest=sampler.plan_digest,
         persons=sampler.persons,
         left_out=sampler.left_out,
         below=len(sampler.inside),
+        gaps=len(sampler.gaps),
         chains={
             name: tuple(
                 _Step(attribute=s.attribute, terms=tuple(t.given for t in s.terms), even=s.even)
@@ -148,7 +161,9 @@ def dump_forest(sampler: ForestSampler) -> bytes:
         },
         members=facts,
     )
-    return pack({"manifest.json": dump_json(manifest.model_dump(mode="json"))} | members)
+    # What an older program does not know is said only where there is some.
+    said = manifest.model_dump(mode="json", exclude=None if manifest.gaps else {"gaps"})
+    return pack({"manifest.json": dump_json(said)} | members)
 
 
 def parse_forest(data: bytes) -> ForestSampler:
@@ -167,6 +182,10 @@ def parse_forest(data: bytes) -> ForestSampler:
             inside={
                 name: _array(members, manifest, f"inside-{i}.npy", dtype=_WHOLE)
                 for i, name in enumerate(schema.downward[1:])
+            },
+            gaps={
+                name: _array(members, manifest, f"gaps-{i}.npy", dtype=_WHOLE)
+                for i, name in enumerate(gap_scales(schema))
             },
             persons=manifest.persons,
             certificate=certificate,
@@ -222,6 +241,7 @@ def _manifest(members: Mapping[str, memoryview]) -> _Manifest:
     expected = {"manifest.json", "schema.json", "certificate.json"}
     expected |= {f"scores-{i}.npy" for i in range(_count(manifest))}
     expected |= {f"inside-{i}.npy" for i in range(manifest.below)}
+    expected |= {f"gaps-{i}.npy" for i in range(manifest.gaps)}
     if set(members) != expected or {*manifest.members, "manifest.json"} != expected:
         raise InvalidSampler("a member is missing, or there is one too many")
     return manifest

@@ -14,6 +14,7 @@ from silosynth.common.errors import InvalidSampler
 from silosynth.common.families import drawn_domains, first_of, later_of
 from silosynth.common.forest.block import number_edges
 from silosynth.common.forest.chain import Chain
+from silosynth.common.forest.gaps import check_pieces, gap_scales
 from silosynth.common.sampler import check_statements, check_within
 from silosynth.common.tables import TablesSchema
 
@@ -23,9 +24,10 @@ class ForestSampler:
     """The chains of the persons' table and, for each other, of first rows and of later ones.
 
     ``inside`` says by table how the numbers of rows that a parent may have lie inside their bins:
-    (numbers,) uint32, the cumulative shares of 2^31 in each bin. ``persons`` is the noised number
-    of persons, ``certificate`` the run's statement of what was spent, as plain JSON data,
-    ``left_out`` the links that were not modelled, by name.
+    (numbers,) uint32, the cumulative shares of 2^31 in each bin; ``gaps`` the same of how long
+    after one another rows come: (bins, PIECES) uint32 for a table with gaps. ``persons`` is the
+    noised number of persons, ``certificate`` the run's statement of what was spent, as plain JSON
+    data, ``left_out`` the links that were not modelled, by name.
 
     Guarantees: what can be built can be drawn from and written to a file. The same seed gives the
     same rows everywhere.
@@ -34,6 +36,7 @@ class ForestSampler:
     schema: TablesSchema
     chains: Mapping[str, Chain] = field(repr=False)
     inside: Mapping[str, np.ndarray] = field(repr=False)
+    gaps: Mapping[str, np.ndarray] = field(repr=False, default_factory=dict)
     persons: int
     certificate: Mapping[str, Any]
     plan_digest: str
@@ -52,6 +55,8 @@ class ForestSampler:
                 raise InvalidSampler(f"the chain of {name!r} is not over what its schema counts")
 
         _check_inside(self.inside, schema=self.schema)
+        check_pieces(self.gaps, schema=self.schema)
+        _check_first_gaps(self.chains, schema=self.schema)
 
     @cached_property
     def cells(self) -> int:
@@ -86,11 +91,26 @@ def _check_inside(inside: Mapping[str, np.ndarray], *, schema: TablesSchema) -> 
     check_within(inside, grouping=Grouping(groups=groups))
 
 
+def _check_first_gaps(chains: Mapping[str, Chain], *, schema: TablesSchema) -> None:
+    """Raise InvalidSampler where a step is given an order column that follows from a later one."""
+    for name, scale in gap_scales(schema).items():
+        for step in chains[later_of(name)].steps:
+            if step.attribute == scale.name:
+                break
+            if any(scale.column in t.given for t in step.terms):
+                raise InvalidSampler(f"{step.attribute!r} is drawn before what it is given")
+        own = next(s for s in chains[later_of(name)].steps if s.attribute == scale.name)
+        if any(scale.column in t.given for t in own.terms):
+            raise InvalidSampler(f"{scale.name!r} is drawn before what it is given")
+
+
 def own_attributes(schema: TablesSchema) -> dict[str, Clique]:
-    """Return what each view draws: the attributes of its table."""
+    """Return what each view draws: the attributes of its table, of later rows the gap first."""
     found: dict[str, Clique] = {}
     for name in schema.downward:
         own = schema.columns[name].rows.domain.attributes
         views = (name,) if name == schema.person else (first_of(name), later_of(name))
         found |= dict.fromkeys(views, own)
+        if (gaps := schema.columns[name].gaps) is not None:
+            found[later_of(name)] = (gaps.name, *(a for a in own if a != gaps.column))
     return found

@@ -6,7 +6,7 @@ what stands above it, and a block is the same whenever it is drawn.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +16,23 @@ import pyarrow as pa
 
 from silosynth.common.codec import Codec, Form, keeps_rules, read_values
 from silosynth.common.files import make_directory
-from silosynth.common.forest.block import Codes, Drawer, Drawn
+from silosynth.common.forest.block import Candidates, Codes, Drawer, Drawn
 from silosynth.common.forest.forest import ForestSampler
+from silosynth.common.forest.gaps import Within
 from silosynth.common.generated import complete, row_words
-from silosynth.common.rules import columns_of
+from silosynth.common.rules import Column, Order, columns_of, evaluate
 from silosynth.common.sampler import form_of_file, write_batches
 from silosynth.common.schema import Schema
 from silosynth.common.seeded import check_whole
-from silosynth.common.tables import Families, TablesSchema, ancestors, drawable, table_seed
+from silosynth.common.tables import (
+    Across,
+    Families,
+    GapScale,
+    TablesSchema,
+    ancestors,
+    drawable,
+    table_seed,
+)
 
 BLOCK_PERSONS = 2048
 """Persons that are drawn at once. Codes do not depend on it; what ``other`` is written as may."""
@@ -83,6 +92,7 @@ class Forest:
             schema=self.sampler.schema,
             chains=self.sampler.chains,
             inside=self.sampler.inside,
+            gaps=self.sampler.gaps,
             seed=self.seed,
         )
 
@@ -92,7 +102,14 @@ class Forest:
         found = {}
         for name, columns in self.sampler.schema.columns.items():
             table = self.sampler.schema.tables[name]
-            found[name] = _Columns(name=name, rows=columns.rows, order=table.order, seed=self.seed)
+            found[name] = _Columns(
+                name=name,
+                rows=columns.rows,
+                order=table.order,
+                gaps=columns.gaps,
+                across=frozenset(_named_across(self.sampler.schema, name)),
+                seed=self.seed,
+            )
         return found
 
     @cached_property
@@ -140,23 +157,45 @@ class Forest:
     def _block(
         self, names: list[str], first: int, rows: int, firsts: Mapping[str, int]
     ) -> dict[str, Drawn]:
-        drawn = {}
+        drawn: dict[str, Drawn] = {}
         for name in names:
-            kept = self.columns[name].kept
+            kept = self._kept(name, drawn)
             if name == self.sampler.schema.person:
                 drawn[name] = self.drawer.persons(first, rows, kept=kept)
             else:
-                drawn[name] = self.drawer.below(name, drawn, firsts.get(name, 0), kept=kept)
+                within = None if kept is None else kept.within()
+                drawn[name] = self.drawer.below(
+                    name, drawn, firsts.get(name, 0), kept=kept, within=within
+                )
         return drawn
+
+    def _kept(self, name: str, drawn: Mapping[str, Drawn]) -> _Ruled | None:
+        """Return what says whether rows keep all rules; None where there are none."""
+        columns = self.columns[name]
+        across = [r for r in self.sampler.schema.across if r.tables[0] == name]
+        if not columns.rows.rules and not across:
+            return None
+        above = _Above(schema=self.sampler.schema, columns=self.columns, drawn=drawn)
+        return _Ruled(columns=columns, across=across, above=above)
+
+
+def _named_across(schema: TablesSchema, name: str) -> Iterator[str]:
+    """Yield the columns of a table that rules across tables name."""
+    for rule in schema.across:
+        for attribute in rule.wide.attributes:
+            if attribute.name.startswith(f"{name}."):
+                yield attribute.name.removeprefix(f"{name}.")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Columns:
-    """How codes of one table become columns."""
+    """How codes of one table become columns; ``across`` are those that rules across tables name."""
 
     name: str
     rows: Schema
     order: str | None
+    gaps: GapScale | None
+    across: frozenset[str]
     seed: int
 
     @cached_property
@@ -169,29 +208,36 @@ class _Columns:
         """Return the codec of what is drawn."""
         return Codec(self.drawable)
 
-    @cached_property
-    def kept(self) -> _Ruled | None:
-        """Return what says whether rows keep the rules; None where there are none."""
-        return _Ruled(columns=self) if self.rows.rules else None
-
     def decode(self, drawn: Drawn, *, form: Form) -> pa.Table:
         """Return the columns of rows, those of a parent in their order."""
-        made = self.values(drawn.codes, drawn.words, form=form)
+        made = self.values(drawn.codes, drawn.words, points=drawn.points, form=form)
         order = self.order
-        ruled = {c for r in self.rows.ruled.rules for c in columns_of(r)}
-        if order is None or order in ruled or not drawn.rows:
+        ruled = {c for r in self.rows.ruled.rules for c in columns_of(r)} | self.across
+        if order is None or self.gaps is not None or order in ruled or not drawn.rows:
             return made
         # Codes never fall; inside a code the values of a parent's rows are put in order.
         values = read_values(made, schema=self.drawable, names=[order])[order]
         put = made[order].take(pa.array(np.lexsort((values, drawn.above))))
         return made.set_column(made.column_names.index(order), made.schema.field(order), put)
 
-    def values(self, codes: Codes, words: np.ndarray, *, form: Form) -> pa.Table:
-        """Return columns, each row's a function of its codes and its words."""
+    def values(
+        self, codes: Codes, words: np.ndarray, *, points: np.ndarray | None, form: Form
+    ) -> pa.Table:
+        """Return columns, each row's a function of its codes, its words and its steps."""
         whole = [codes.get(a, np.zeros(len(words), np.uint8)) for a in self.codec.domain.attributes]
-        return self.codec.decode(
-            whole, uniform=_Uniform(words, seed=self.seed, name=self.name), form=form
-        )
+        numbers = {}
+        if self.gaps is not None and points is not None:
+            numbers[self.gaps.column] = self.gaps.values_of(points)
+        uniform = _Uniform(words, seed=self.seed, name=self.name)
+        return self.codec.decode(whole, uniform=uniform, form=form, numbers=numbers)
+
+    def finished(self, drawn: Drawn) -> pa.Table:
+        """Return the columns of rows as they stand in the end, those of a parent in order."""
+        made = self.decode(drawn, form=Form.TYPED)
+        if self.order is None or not drawn.rows:
+            return made
+        values = read_values(made, schema=self.drawable, names=[self.order])[self.order]
+        return made.take(pa.array(np.lexsort((values, drawn.above))))
 
 
 class _Uniform:
@@ -209,15 +255,88 @@ class _Uniform:
         return uniform
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Above:
+    """The columns of the tables above in a block, each worked out once it is asked for."""
+
+    schema: TablesSchema
+    columns: Mapping[str, _Columns] = field(repr=False)
+    drawn: Mapping[str, Drawn] = field(repr=False)
+    _finished: dict[str, pa.Table] = field(default_factory=dict, repr=False)
+
+    def of(self, table: str) -> pa.Table:
+        """Return the rows of a table as they stand in the end."""
+        if table not in self._finished:
+            self._finished[table] = self.columns[table].finished(self.drawn[table])
+        return self._finished[table]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Ruled:
-    """Says which rows keep the rules of their table."""
+    """Says which rows keep the rules of their table, and those across tables that are about it."""
 
     columns: _Columns = field(repr=False)
+    across: Sequence[Across] = field(repr=False)
+    above: _Above = field(repr=False)
 
-    def __call__(self, codes: Codes, words: np.ndarray) -> np.ndarray:
+    def __call__(self, rows: Candidates) -> np.ndarray:
         """Return (rows,) bool."""
-        table = self.columns.values(codes, words, form=Form.TYPED)
-        checks = keeps_rules(table, schema=self.columns.drawable).values()
-        kept: np.ndarray = np.logical_and.reduce([np.ones(len(words), dtype=bool), *checks])
+        own = self.columns.values(rows.codes, rows.words, points=rows.points, form=Form.TYPED)
+        checks = [*keeps_rules(own, schema=self.columns.drawable).values()]
+        for rule in self.across:
+            wide = self._wide(rule, own, rows)
+            (keeps,) = keeps_rules(wide, schema=rule.wide).values()
+            checks.append(keeps | rows.last if rule.last else keeps)
+        kept: np.ndarray = np.logical_and.reduce([np.ones(len(rows.words), dtype=bool), *checks])
         return kept
+
+    def within(self) -> Within | None:
+        """Return (parents,) int64 twice, the first and the last step that rules across tables leave
+        rows of each parent in the order column; None of a table without gaps.
+
+        By orders of the column alone with what stands above: a date that may be on few days of its
+        bin would else be drawn again and again.
+        """
+        name, scale = self.columns.name, self.columns.gaps
+        if scale is None:
+            return None
+        parents = self.above.drawn[str(self.above.schema.tables[name].parent)].rows
+        low, high = np.zeros(parents, dtype=np.int64), np.full(parents, scale.most)
+        mine = Column(f"{name}.{scale.column}")
+        for rule in self.across:
+            if rule.last or not isinstance(rule.rule, Order):
+                continue
+            wide = self._above_wide(rule, np.arange(parents), own={})
+            values = read_values(wide, schema=rule.wide, names=wide.column_names)
+            terms = rule.rule.terms
+            for sign, one, other in zip(rule.rule.signs, terms, terms[1:], strict=False):
+                beside = other if one == mine else one
+                if mine not in (one, other) or not set(columns_of(beside)) <= set(values):
+                    continue
+                steps = (evaluate(beside, rows=values) - scale.origin) / scale.step
+                if one == mine:
+                    last = np.floor(steps) if sign == "<=" else np.ceil(steps) - 1
+                    high = np.fmin(high, last).astype(np.int64)
+                else:
+                    first = np.ceil(steps) if sign == "<=" else np.floor(steps) + 1
+                    low = np.fmax(low, first).astype(np.int64)
+        return low, high
+
+    def _wide(self, rule: Across, own: pa.Table, rows: Candidates) -> pa.Table:
+        """Return the columns that a rule names, for each row of its own and of those above it."""
+        made = {f"{self.columns.name}.{c}": own[c] for c in own.column_names}
+        return self._above_wide(rule, rows.above, own=made)
+
+    def _above_wide(
+        self, rule: Across, at: np.ndarray, *, own: Mapping[str, pa.ChunkedArray]
+    ) -> pa.Table:
+        """Return the columns that a rule names of these rows of the parent's table and above it."""
+        name, made = self.columns.name, dict(own)
+        named = [a.name for a in rule.wide.attributes]
+        for table in ancestors(self.above.schema.tables, name):
+            if table in rule.tables:
+                found = self.above.of(table)
+                words = [c for c in found.column_names if f"{table}.{c}" in named]
+                made |= {f"{table}.{c}": found[c].take(pa.array(at)) for c in words}
+            at = self.above.drawn[table].above[at]
+        return pa.table({word: made[word] for word in named if word in made})

@@ -3,62 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from silosynth.common.codec import keeps_rules
-from silosynth.common.errors import InvalidArgument, InvalidSchema
+from silosynth.common.codec import keeps_rules, read_values
 from silosynth.common.likeness.read import key_texts, read_batches
-from silosynth.common.schema import Schema, dump_attribute, parse_schema
-from silosynth.common.tables import TablesSchema, ancestors
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Across:
-    """A rule over ``tables``, the deepest first, which is the one whose rows keep it or not."""
-
-    text: str
-    tables: tuple[str, ...]
-    wide: Schema
-
-
-def parse_across(text: str, *, schema: TablesSchema) -> Across:
-    """Read a rule whose columns are written ``table.column``.
-
-    Raises InvalidArgument where it names no column, tables of which none is below all others, or
-    says what no rule can.
-    """
-    known = {
-        f"{name}.{a.name}": (name, a)
-        for name, columns in schema.columns.items()
-        for a in columns.whole.attributes
-    }
-    named, line = [], text
-    for word in sorted(known, key=len, reverse=True):
-        if word in line.replace(f"`{word}`", ""):
-            named.append(word)
-            line = line.replace(f"`{word}`", word).replace(word, f"`{word}`")
-    tables = {known[word][0] for word in named}
-    deepest = next(
-        (t for t in tables if tables <= {t, *ancestors(schema.tables, t)}),
-        None,
-    )
-    if deepest is None:
-        raise InvalidArgument(
-            f"{text!r} names no row with rows above it",
-            hint="write table.column, of one table and of those that it hangs on",
-        )
-    upward = [deepest, *ancestors(schema.tables, deepest)]
-    attributes = [dump_attribute(known[word][1]) | {"name": word} for word in named]
-    try:
-        wide = parse_schema({"name": "across", "attributes": attributes, "rules": [line]})
-    except InvalidSchema as err:
-        raise InvalidArgument(f"{text!r}: {err.message}", hint=err.hint) from None
-    return Across(text=text, tables=tuple(t for t in upward if t in tables), wide=wide)
+from silosynth.common.tables import Across, TablesSchema
 
 
 def broken_across(
@@ -70,8 +23,28 @@ def broken_across(
         rows, there = _joined(rule, files, schema=schema)
         kept = there.copy()
         for keeps in keeps_rules(rows, schema=rule.wide).values():
-            kept &= keeps
+            kept &= keeps | _last(rule, files, schema=schema) if rule.last else keeps
         found.setdefault(rule.tables[0], {})[rule.text] = int((there & ~kept).sum())
+    return found
+
+
+def _last(rule: Across, files: Mapping[str, Path], *, schema: TablesSchema) -> np.ndarray:
+    """Return (rows,) bool, which rows of the deepest table are the last of their parent.
+
+    Of rows that stand at one place of the order none comes before another, so all of them are.
+    """
+    name = rule.tables[0]
+    table = schema.tables[name]
+    rows = _read(name, rule, files, schema=schema)
+    owner = key_texts(rows, str(table.by)).dictionary_encode().indices.fill_null(-1).to_numpy()
+    values = np.arange(rows.num_rows, dtype=np.float64)
+    if table.order is not None:
+        whole = schema.columns[name].rows
+        values = read_values(rows, schema=whole, names=[table.order])[table.order]
+    values = np.where(np.isnan(values), np.inf, values)
+    latest = np.full(int(owner.max(initial=-1)) + 2, -np.inf)
+    np.maximum.at(latest, owner, values)
+    found: np.ndarray = values >= latest[owner]
     return found
 
 
@@ -108,7 +81,7 @@ def _read(name: str, rule: Across, files: Mapping[str, Path], *, schema: TablesS
     """Return the columns of a table that a rule or a join needs."""
     table = schema.tables[name]
     names = tuple(a.name for a in schema.columns[name].whole.attributes)
-    needed = {c for c in (table.key, table.by) if c is not None}
+    needed = {c for c in (table.key, table.by, table.order) if c is not None}
     needed |= {n for n in names if f"{name}.{n}" in {a.name for a in rule.wide.attributes}}
     batches = [
         batch.select([c for c in batch.column_names if c in needed])

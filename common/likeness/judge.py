@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from silosynth.common.errors import InvalidTable
-from silosynth.common.likeness.across import broken_across, parse_across
+from silosynth.common.likeness.across import broken_across
 from silosynth.common.likeness.facts import (
     FamiliesFacts,
     IntegrityFacts,
@@ -25,7 +25,7 @@ from silosynth.common.likeness.rows import Families, Held, Level, pool
 from silosynth.common.likeness.scores import LINKED, NUMBERS, TWO, score_persons, score_table
 from silosynth.common.report import Axis, Better, Measure, Mode, Provenance
 from silosynth.common.seeded import SeededWords
-from silosynth.common.tables import TablesSchema, number_attribute
+from silosynth.common.tables import TablesSchema, number_attribute, parse_across
 
 FEWEST_PERSONS = 20
 EXAMPLES = 10
@@ -55,11 +55,13 @@ def judge_folder(
 ) -> Side:
     """Read the folders of all silos, or one.
 
-    Args: across: rules of a row and of those above it, with columns written ``table.column``.
+    Args: across: rules of a row and of those above it, with columns written ``table.column``,
+        beside those of the schema.
 
     Raises InvalidTable for too few persons to compare, InvalidArgument for what is no such rule.
     """
-    rules = [parse_across(text, schema=schema) for text in across]
+    told = dict.fromkeys((*schema.rules, *across))
+    rules = [parse_across(text, schema=schema) for text in told]
     found = [find_files(folder, schema=schema) for folder in folders]
     limit = {} if most is None else {"most": most // len(found)}
     families = pool(

@@ -1,6 +1,6 @@
 from .compiled.nulls import Patterns
 from .compiled.orders import Gap
-from .compiled.ruled import Choice, OnGrid, Recipe, Ruled
+from .compiled.ruled import Choice, OnGrid, Recipe, Ruled, broken_codes, unreviewed_rules
 from .compiled.sums import Follows
 from .images import Image
 from .keys import KeyForm, key_form, named_alike, names_keys, plain_key, says_no_form
@@ -31,7 +31,14 @@ from .kinds.bins import (
     first_whole,
     spell_duration,
 )
-from .kinds.facts import NumberAttribute, WordedAttribute, has_neighbours, has_unit, has_words
+from .kinds.facts import (
+    NumberAttribute,
+    WordedAttribute,
+    has_neighbours,
+    has_unit,
+    has_words,
+    whole_steps,
+)
 from .kinds.forms import CsvDialect, NumberText, Resolution, reading_format, span_marks
 from .kinds.generated import PERSONAL, GeneratedAttribute, Provider, provider_named
 from .references import Reference, read_references
@@ -95,6 +102,7 @@ __all__ = [
     "WordedAttribute",
     "as_numeric",
     "bounds_of",
+    "broken_codes",
     "day_seconds",
     "describes_tables",
     "dump_attribute",
@@ -122,5 +130,7 @@ __all__ = [
     "schema_of_text",
     "span_marks",
     "spell_duration",
+    "unreviewed_rules",
+    "whole_steps",
     "write_zeros",
 ]

@@ -1,3 +1,4 @@
+from .across import Across, impossible_across, parse_across, with_last
 from .any_schema import (
     AnySchema,
     any_schema_of_text,
@@ -6,6 +7,7 @@ from .any_schema import (
 )
 from .arrange import above, below, choose_parents
 from .families import Families, table_seed
+from .gaps import GapScale, gap_name
 from .table import Table, ancestors, drawable, number_attribute, number_name
 from .tables import (
     TABLES_VERSION,
@@ -21,8 +23,10 @@ from .tables import (
 
 __all__ = [
     "TABLES_VERSION",
+    "Across",
     "AnySchema",
     "Families",
+    "GapScale",
     "Table",
     "TablesSchema",
     "above",
@@ -33,14 +37,18 @@ __all__ = [
     "drawable",
     "dump_any_schema",
     "dump_tables",
+    "gap_name",
+    "impossible_across",
     "list_tables_faults",
     "load_any_schema",
     "load_tables",
     "number_attribute",
     "number_name",
+    "parse_across",
     "parse_tables",
     "read_tables_document",
     "table_like",
     "table_seed",
     "tables_json_schema",
+    "with_last",
 ]

@@ -23,6 +23,7 @@ from silosynth.common.schema import (
     says_no_form,
     schema_name,
 )
+from silosynth.common.tables.gaps import GapScale, gap_scale
 from silosynth.common.tables.table import Link, Table, Within, ancestors, number_attribute
 
 
@@ -32,12 +33,14 @@ class Columns:
 
     ``whole`` is the table as a file holds it. ``rows`` is what is counted and drawn of a row: no
     key, no column of the parent's, of a link that may be missing whether it is there, and how many
-    rows each table below has. ``key`` is None where nothing names its rows.
+    rows each table below has. ``key`` is None where nothing names its rows, ``gaps``
+    where they are not counted by how long after one another they come.
     """
 
     whole: Schema
     rows: Schema
     key: KeyForm | None
+    gaps: GapScale | None = None
 
 
 def columns_of_tables(
@@ -69,9 +72,10 @@ def columns_of_tables(
         whole = _alike(first[name], table, tables=tables, forms=forms)
         try:
             rows = _rows(name, table, whole, tables=tables)
+            gaps = _gaps(table, rows)
         except ValueError as err:
             raise ValueError(f"tables: {name}: {_one_line(err)}") from err
-        found[name] = Columns(whole=whole, rows=rows, key=forms[name])
+        found[name] = Columns(whole=whole, rows=rows, key=forms[name], gaps=gaps)
     return found
 
 
@@ -266,3 +270,16 @@ def _rows(name: str, table: Table, whole: Schema, *, tables: Mapping[str, Table]
         references=whole.references if kept else {},
         csv=whole.csv,
     )
+
+
+def _gaps(table: Table, rows: Schema) -> GapScale | None:
+    """Return how long after one another rows come, of a table that says so."""
+    if table.gaps is None or (table.children or (1,))[-1] < 2:
+        return None
+    column = next((a for a in rows.coded if a.name == table.order), None)
+    if column is None:
+        raise ValueError(
+            f"gaps: a rule has order {table.order!r} follow from other columns; leave gaps or the "
+            "rule out"
+        )
+    return gap_scale(table.gaps, column)

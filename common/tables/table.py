@@ -21,6 +21,7 @@ from silosynth.common.schema import (
     Source,
     StructuralZeros,
 )
+from silosynth.common.tables.gaps import Gaps, spelled_out
 
 MOST_CHILDREN = 65_535
 ColumnName = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f]+$")]
@@ -61,6 +62,11 @@ class Table(PlainModel):
     order: ColumnName | None = Field(
         default=None, description="the column by which the rows of a parent come one after another"
     )
+    gaps: Annotated[Gaps, BeforeValidator(spelled_out)] | None = Field(
+        default=None,
+        description="rising edges of how long after the row before it a row of a parent comes, in "
+        "units of the order column",
+    )
     children: tuple[int, ...] | None = Field(
         default=None, max_length=256, description="rising edges of the rows that a parent has"
     )
@@ -80,6 +86,8 @@ class Table(PlainModel):
             raise ValueError(f"{said[0]} is given, so {lacking} is needed too")
         if self.order is not None and self.parent is None:
             raise ValueError("order says how the rows of a parent follow; there is no parent")
+        if self.gaps is not None and self.order is None:
+            raise ValueError("gaps are those of the order column; say which it is under order")
         if self.children is not None:
             _check_children(self.children)
         keys = [c for c in (self.key, self.by, *self.links) if c is not None]

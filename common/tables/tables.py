@@ -7,7 +7,7 @@ names is not counted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -21,9 +21,17 @@ from silosynth.common.document import (
     load_document,
     own_faults,
 )
-from silosynth.common.errors import InvalidSchema
-from silosynth.common.schema import PlainModel, Reference, dump_attribute, read_references
+from silosynth.common.errors import InvalidArgument, InvalidSchema
+from silosynth.common.schema import (
+    PlainModel,
+    Reference,
+    dump_attribute,
+    read_references,
+    unreviewed_rules,
+)
+from silosynth.common.tables.across import Across, check_drawn, parse_across
 from silosynth.common.tables.columns import Columns, columns_of_tables
+from silosynth.common.tables.gaps import short_gaps
 from silosynth.common.tables.table import Table, tree_faults, with_source
 
 TABLES_VERSION = 3
@@ -43,6 +51,12 @@ class TablesSchema(PlainModel):
     tables: dict[str, Table] = Field(min_length=1, max_length=64)
     references: dict[str, Reference] = Field(
         default={}, max_length=32, description="public tables that links and rules name"
+    )
+    rules: tuple[str, ...] = Field(
+        default=(),
+        max_length=256,
+        description="what rows keep together with those above them, columns as table.column, and "
+        "what is true of a parent's last row alone",
     )
     unreviewed: tuple[str, ...] = Field(
         default=(),
@@ -72,12 +86,29 @@ class TablesSchema(PlainModel):
         if faults:
             raise ValueError("\n".join(faults))
         _ = self.columns
+        if faults := list(_rule_faults(self)):
+            raise ValueError("\n".join(faults))
         return self
 
     @cached_property
     def columns(self) -> dict[str, Columns]:
         """Return the columns of each table."""
         return columns_of_tables(self.tables, references=self.references)
+
+    @cached_property
+    def across(self) -> tuple[Across, ...]:
+        """Return the rules that rows keep together with those above them."""
+        return tuple(parse_across(line, schema=self) for line in self.rules)
+
+    @cached_property
+    def ruled_across(self) -> frozenset[str]:
+        """Return the tables whose rows such a rule is about: of each the deepest."""
+        return frozenset(rule.tables[0] for rule in self.across)
+
+    @cached_property
+    def told_last(self) -> frozenset[str]:
+        """Return the tables of which a rule says what is true of a parent's last row alone."""
+        return frozenset(rule.tables[0] for rule in self.across if rule.last)
 
     @property
     def downward(self) -> tuple[str, ...]:
@@ -94,23 +125,31 @@ class TablesSchema(PlainModel):
     @property
     def digest(self) -> str:
         """Return ``sha256:`` and the hash of what each table is and how they hang together."""
-        facts = ("key", "parent", "by", "order", "children", "links")
+        facts = {"key", "parent", "by", "order", "children", "links"}
         data = [
-            [name, table.model_dump(mode="json", include=set(facts)), columns.whole.digest]
+            [
+                name,
+                # What came later and says nothing is left out, so that older digests stay.
+                table.model_dump(
+                    mode="json", include=facts | ({"gaps"} if table.gaps is not None else set())
+                ),
+                columns.whole.digest,
+            ]
             for (name, table), columns in zip(
                 self.tables.items(), self.columns.values(), strict=True
             )
         ]
         public = {n: r.model_dump(mode="json") for n, r in self.references.items()}
         head = {"version": self.version, "name": self.name, "person": self.person}
-        return digest_of(canonical_json({**head, "tables": data, "references": public}))
+        rules = {"rules": list(self.rules)} if self.rules else {}
+        return digest_of(canonical_json({**head, "tables": data, "references": public, **rules}))
 
     def unvouched(self) -> tuple[str, ...]:
         """Return what nobody has vouched for: lines of a draft, ``table.attribute``, rules."""
         columns = (
             f"{name}.{what}" for name, c in self.columns.items() for what in c.whole.unreviewed()
         )
-        return (*self.unreviewed, *columns)
+        return (*self.unreviewed, *columns, *unreviewed_rules(self.rules))
 
 
 def _odd_names(tables: Mapping[str, Table]) -> list[str]:
@@ -133,6 +172,20 @@ def _lost_links(schema: TablesSchema) -> list[str]:
         for column, link in table.links.items()
         if link.to not in known
     ]
+
+
+def _rule_faults(schema: TablesSchema) -> Iterator[str]:
+    """Yield which rules across tables cannot be read, or no drawn row can be made to keep."""
+    for line in schema.rules:
+        if schema.rules.count(line) > 1:
+            yield f"rules: {line!r} stands twice"
+            return
+        try:
+            check_drawn(parse_across(line, schema=schema), schema=schema)
+        except InvalidArgument as err:
+            yield f"rules: {err.message}" + (f"; {err.hint}" if err.hint else "")
+        except ValueError as err:
+            yield f"rules: {err}"
 
 
 def parse_tables(data: Any, *, origin: str = "schema") -> TablesSchema:
@@ -205,6 +258,8 @@ def dump_tables(schema: TablesSchema, *, rows: bool = True) -> str:
 
 def _dump_table(table: Table) -> dict[str, Any]:
     data = table.model_dump(mode="json", exclude_defaults=True)
+    if table.gaps is not None:
+        data["gaps"] = short_gaps(data["gaps"])
     if table.links:
         links = table.links.items()
         data["links"] = {

@@ -17,7 +17,9 @@ import pyarrow as pa
 from silosynth.common.codec import Form, codes_meeting
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument, InvalidSchema
+from silosynth.common.families import Answer, Question, first_of, later_of, view_domains
 from silosynth.common.files import make_directory, write_text
+from silosynth.common.forest import ForestSampler, draw_forest
 from silosynth.common.measurement import Measurement
 from silosynth.common.sampler import (
     Sampler,
@@ -28,6 +30,7 @@ from silosynth.common.sampler import (
 )
 from silosynth.common.schema import CodedAttribute, Schema
 from silosynth.common.tables import Families, TablesSchema, drawable, number_name, table_seed
+from silosynth.server.families import fit_families
 from silosynth.server.measuring import merged_zeros
 from silosynth.server.methods import draw_order
 from silosynth.server.model.fit import fit
@@ -120,10 +123,17 @@ def write_dummy_tables(
             f"schema {schema.name!r} has unreviewed facts, of {unreviewed[0]!r} first",
             hint="rows made of it would tell what only the data could; review it before",
         )
+    mark = {"silosynth": f"made from {MADE_FROM}; epsilon 0"}
+    if schema.rules or any(t.gaps for t in schema.tables.values()):
+        # Row by row, each given those above and before it, which such a schema speaks of.
+        forest = _even_forest(schema)
+        written = draw_forest(
+            forest, persons=persons, seed=seed, folder=folder, ending=ending, force=force, mark=mark
+        )
+        return _told(schema, written, folder=folder, force=force)
     samplers = {n: dummy_sampler(drawable(c.rows)) for n, c in schema.columns.items()}
     families = _families(schema, samplers, persons=persons, seed=seed)
     make_directory(folder)
-    mark = {"silosynth": f"made from {MADE_FROM}; epsilon 0"}
     written = {}
     for name in schema.downward:
         path = folder / f"{name}{ending}"
@@ -132,9 +142,30 @@ def write_dummy_tables(
         finished = families.finished(name, drawn, form=form)
         dialect = schema.tables[name].csv
         written[name] = write_batches(finished, path=path, dialect=dialect, force=force, mark=mark)
+    return _told(schema, written, folder=folder, force=force)
+
+
+def _told(
+    schema: TablesSchema, written: dict[str, int], *, folder: Path, force: bool
+) -> dict[str, int]:
+    """Write what the tables are beside them, and return their rows."""
     about = {"made_from": MADE_FROM, "epsilon": 0, "schema": schema.digest, "rows": written}
     write_text(folder / ABOUT, json.dumps(about, indent=2) + "\n", force=force)
     return written
+
+
+def _even_forest(schema: TablesSchema) -> ForestSampler:
+    """Return the sampler of tables in which nothing is known but public shares and rules."""
+    answers = []
+    for view, domain in view_domains(schema).items():
+        name = next(n for n in schema.downward if view in (n, first_of(n), later_of(n)))
+        for attribute in schema.columns[name].rows.coded:
+            if attribute.name in domain.attributes:
+                shares = known_shares(attribute)
+                question = Question(view=view, clique=(attribute.name,))
+                answers.append(Answer(question=question, values=_ROWS * shares, variance=1.0))
+    about = {"made_from": MADE_FROM, "epsilon": 0}
+    return fit_families(schema, answers, certificate=about, plan_digest=schema.digest)
 
 
 def _families(

@@ -87,17 +87,33 @@ def _scale(schema: TablesSchema, clique: Clique) -> int:
 def view_cliques(
     schema: TablesSchema, name: str, *, view: str, left_out: Collection[str] = ()
 ) -> Iterator[Clique]:
-    """Yield what is asked of a view of a table: one-ways and pairs, and what stands above each."""
+    """Yield what is asked of a view of a table: one-ways and pairs, and what stands above each.
+
+    Of a later row of a table with gaps the order column follows from its gap: it is asked with the
+    row's other columns, for what changes as time goes on, and the gap with all else.
+    """
     own = _telling(schema, name)
     yield from _own_cliques(own)
+    gaps = schema.columns[name].gaps if view == later_of(name) else None
+    timed: Clique = ()
+    if gaps is not None:
+        own = tuple(a for a in own if a != gaps.column)
+        timed = (gaps.name,) if gaps.codes > 1 else ()
+        yield from ((a,) for a in timed)
+        yield from ((a, b) for a in timed for b in own)
     above = tuple(_above(schema, name, left_out=left_out))
-    yield from ((a, b) for a in above for b in own)
+    yield from ((a, b) for a in above for b in (*timed, *own))
     if view == later_of(name) and later_link(name) not in left_out:
+        longest = schema.tables[name].children[-1]  # type: ignore[index]  # a table below has some
+        if gaps is not None and timed:
+            if gaps.size > 1:
+                yield (f"{PREVIOUS}{gaps.column}", gaps.name)
+            if longest > 2:
+                yield (f"{PREVIOUS}{gaps.name}", gaps.name)
         yield from ((f"{PREVIOUS}{a}", a) for a in own)
-        yield from ((PLACE, a) for a in own)
+        yield from ((PLACE, a) for a in (*timed, *own))
         number = f"{schema.tables[name].parent}: {number_name(name)}"
         yield from ((number, f"{SAME}{a}") for a in own)
-        longest = schema.tables[name].children[-1]  # type: ignore[index]  # a table below has some
         for row, least in ((SECOND, 3), (FIRST, 4)):
             if longest >= least:
                 yield from ((f"{row}{a}", a) for a in own)

@@ -34,6 +34,7 @@ def calibrate(
     chains: Mapping[str, Chain],
     *,
     inside: Mapping[str, np.ndarray],
+    gaps: Mapping[str, np.ndarray],
     table: str,
     evidence: Evidence,
 ) -> Chain:
@@ -45,7 +46,7 @@ def calibrate(
     """
     view = later_of(table)
     for round_ in range(ROUNDS):
-        rows = draw_histories(schema, chains, inside=inside, table=table, number=round_)
+        rows = draw_histories(schema, chains, inside=inside, gaps=gaps, table=table, number=round_)
         if rows is None:
             break
         number = f"{schema.tables[table].parent}: {number_name(table)}"

@@ -13,6 +13,7 @@ from silosynth.common.forest import (
     NEVER,
     SCORE_BITS,
     Chain,
+    Follows,
     Step,
     Term,
     cells_of,
@@ -59,6 +60,7 @@ class _Law:
     pairs: Mapping[str, Pair] = field(repr=False)
     staying: Staying | None = None
     never: tuple[Term, ...] = ()
+    barred: np.ndarray | None = field(repr=False, default=None)
 
 
 def fit_chain(
@@ -72,6 +74,8 @@ def fit_chain(
     effort: Effort,
     start: Chain | None = None,
     even: Collection[str] = (),
+    barred: Mapping[str, np.ndarray] | None = None,
+    follows: Mapping[str, Follows] | None = None,
 ) -> Chain:
     """Fit the laws of a view's own attributes in their order; a function of the arguments.
 
@@ -81,6 +85,8 @@ def fit_chain(
         order: an own attribute whose codes never fall from row to row; None where none does.
         start: laws to begin at, of the same view.
         even: own attributes that are drawn evenly.
+        barred: by attribute (rows, codes) bool, what rows of the population cannot have.
+        follows: by attribute what is known of these rows as soon as it is drawn.
     """
     known = dict(population.known)
     words = np.arange(population.rows, dtype=np.uint64)
@@ -95,6 +101,7 @@ def fit_chain(
             pairs=evidence.given(attribute, given),
             staying=find_staying(evidence, attribute, known),
             never=_never(attribute, known, zeros, order=order, domain=domain),
+            barred=(barred or {}).get(attribute),
         )
         terms = _fit(law, known, population, evidence=evidence, effort=effort, begun=begun)
         step = Step(attribute=attribute, terms=(*terms, *law.never), even=attribute in even)
@@ -104,7 +111,10 @@ def fit_chain(
             domain=domain,
             rows=words,
             seed=table_seed(SEED, f"fit/{attribute}"),
+            barred=law.barred,
         )
+        if follows is not None and attribute in follows:
+            known |= follows[attribute](known[attribute])
         steps.append(step)
     return Chain(domain=domain, own=tuple(own), steps=tuple(steps))
 
@@ -236,13 +246,15 @@ def _stays(
 def _offsets(
     law: _Law, known: Mapping[str, np.ndarray], part: np.ndarray, *, evidence: Evidence
 ) -> np.ndarray | None:
-    if not law.never:
+    if not law.never and law.barred is None:
         return None
     found = np.zeros((len(part), law.codes), dtype=np.float32)
     here = {a: c[part] for a, c in known.items()}
     for term in law.never:
         cells = cells_of(here, term.given, domain=evidence.domain, rows=len(part))
         found[term.scores[cells] == NEVER] = IMPOSSIBLE
+    if law.barred is not None:
+        found[law.barred[part]] = IMPOSSIBLE
     return found
 
 

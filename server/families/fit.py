@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from silosynth.common.families import (
+    LAST,
     Answer,
     drawn_domains,
     first_of,
@@ -18,13 +19,28 @@ from silosynth.common.families import (
     later_of,
     view_domains,
 )
-from silosynth.common.forest import Chain, ForestSampler, number_edges
-from silosynth.common.tables import TablesSchema, number_name
+from silosynth.common.forest import (
+    Chain,
+    Drawer,
+    ForestSampler,
+    gap_scales,
+    number_edges,
+    own_attributes,
+)
+from silosynth.common.schema import ImpossibleCells
+from silosynth.common.tables import TablesSchema, impossible_across, number_name, with_last
 from silosynth.server.families.calibrate import calibrate
 from silosynth.server.families.chain import Effort, fit_chain
 from silosynth.server.families.evidence import Evidence, read_evidence
-from silosynth.server.families.numbers import numbers_inside
-from silosynth.server.families.population import Population, draw_firsts, draw_places
+from silosynth.server.families.numbers import gaps_inside, numbers_inside
+from silosynth.server.families.population import (
+    SEED,
+    Population,
+    barred_gaps,
+    draw_firsts,
+    draw_places,
+    follow_gaps,
+)
 
 EFFORT = Effort(rows=20_000, first=30, then=15)
 ROUNDS = (
@@ -62,6 +78,7 @@ def fit_families(
         schema=schema,
         chains=chains,
         inside=fitting.inside,
+        gaps=fitting.gaps,
         persons=round(fitting.evidence[schema.person].total),
         certificate=dict(certificate),
         plan_digest=plan_digest,
@@ -101,6 +118,23 @@ class Fitting:
             found[name] = numbers_inside(self.schema, name, shares / shares.sum())
         return found
 
+    @cached_property
+    def gaps(self) -> dict[str, np.ndarray]:
+        """Return how gaps lie inside their bins, of each table that has some."""
+        return {
+            name: gaps_inside(scale, self.evidence[later_of(name)].shares.get(scale.name))
+            for name, scale in gap_scales(self.schema).items()
+        }
+
+    def zeros(self, name: str) -> list[ImpossibleCells]:
+        """Return the cells of a table's rows that cannot be, by its own rules and across tables."""
+        found = list(self.schema.columns[name].rows.impossible())
+        for rule in self.schema.across:
+            if rule.tables[0] == name:
+                cells = impossible_across(rule, schema=self.schema)
+                found += [with_last(c, name=LAST) if rule.last else c for c in cells]
+        return found
+
     def fit(self, name: str, above: Mapping[str, Chain]) -> dict[str, Chain]:
         """Return the chains of a table, given those of the tables above."""
         if name == self.schema.person:
@@ -110,13 +144,12 @@ class Fitting:
             self.schema,
             above,
             inside=self.inside,
+            gaps=self.gaps,
             table=name,
             rows=EFFORT.rows,
             marks=_marks(self.evidence[first]),
         )
         chain = self._chain(name, first, rows, EFFORT, start=None)
-        domain = drawn_domains(self.schema)[later]
-        laws = [Chain(domain=domain, own=chain.own, steps=chain.steps)]
         if has_later(self.schema, name):
             laws = self._later(name, {**above, first: chain})
             fitted = {**above, first: chain, later: laws[-1]}
@@ -125,11 +158,14 @@ class Fitting:
                     self.schema,
                     fitted,
                     inside=self.inside,
+                    gaps=self.gaps,
                     table=name,
                     evidence=self.evidence[later],
                 )
             )
-        return {first: chain, later: laws[-1]}
+            return {first: chain, later: laws[-1]}
+        domain = drawn_domains(self.schema)[later]
+        return {first: chain, later: Chain(domain=domain, own=chain.own, steps=chain.steps)}
 
     def _persons(self, name: str) -> Chain:
         """Return the chain of persons: first how many rows each has, evenly, then all else.
@@ -153,7 +189,9 @@ class Fitting:
     def _later(self, name: str, chains: Mapping[str, Chain]) -> list[Chain]:
         """Return the laws of later rows, each fitted on what those before it drew."""
         view, most = later_of(name), max(effort.rows for effort in ROUNDS)
-        places = draw_places(self.schema, chains, inside=self.inside, table=name, rows=most)
+        places = draw_places(
+            self.schema, chains, inside=self.inside, gaps=self.gaps, table=name, rows=most
+        )
         marks = _marks(self.evidence[view])
         laws: list[Chain] = []
         for effort in ROUNDS:
@@ -165,14 +203,20 @@ class Fitting:
     def _chain(
         self, name: str, view: str, rows: Population, effort: Effort, *, start: Chain | None
     ) -> Chain:
-        table, columns = self.schema.tables[name], self.schema.columns[name].rows
+        table = self.schema.tables[name]
+        drawer = Drawer(
+            schema=self.schema, chains={}, inside=self.inside, gaps=self.gaps, seed=SEED
+        )
+        gaps = drawer.gap_drawer(name)
         return fit_chain(
             self.evidence[view],
             rows,
             domain=drawn_domains(self.schema)[view],
-            own=columns.domain.attributes,
-            zeros=columns.impossible(),
+            own=own_attributes(self.schema)[view],
+            zeros=self.zeros(name),
             order=table.order if view == later_of(name) else None,
+            barred=barred_gaps(gaps, rows),
+            follows=follow_gaps(gaps, rows),
             effort=effort,
             start=start,
         )

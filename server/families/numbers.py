@@ -1,4 +1,4 @@
-"""How numbers of rows lie inside their bins: falling or rising as the bins around do.
+"""How numbers of rows, and gaps, lie inside their bins: falling or rising as the bins around do.
 
 Only bins are counted. Where parents become fewer from bin to bin, even numbers inside a wide one
 would give them too many rows.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from silosynth.common.forest import bins_of
-from silosynth.common.sampler import shares_within
-from silosynth.common.tables import TablesSchema
+from silosynth.common.forest import PIECES, bins_of
+from silosynth.common.sampler import SHARE_BITS, shares_within
+from silosynth.common.tables import GapScale, TablesSchema
 
 ROUNDS = 4
 """The middle of a bin is where its parents are, which its own slope moves."""
@@ -32,6 +32,29 @@ def numbers_inside(schema: TablesSchema, name: str, bins: np.ndarray) -> np.ndar
         weights = np.exp(slopes[groups] * (numbers - middles[groups]))
         middles = np.bincount(groups, weights * numbers) / np.bincount(groups, weights)
     return shares_within(weights, groups=groups, name=f"numbers of {name}")
+
+
+def gaps_inside(scale: GapScale, shares: np.ndarray | None) -> np.ndarray:
+    """Return (bins, PIECES) uint32, the cumulative shares of 2^31 of the equal parts of each bin.
+
+    Args: shares: (codes,) float64, the share of each code of a gap; None where it was not asked.
+    """
+    low, width = scale.lows.astype(float), (scale.highs - scale.lows + 1).astype(float)
+    parts = (np.arange(PIECES) + 0.5) / PIECES
+    steps = low[:, None] + width[:, None] * parts[None, :]
+    masses = np.full(scale.bins, 1.0) if shares is None else shares[: scale.bins]
+    middles = steps.mean(axis=1)
+    weights = np.ones_like(steps)
+    for _ in range(ROUNDS if shares is not None and scale.bins > 1 else 0):
+        # As numbers of rows are, in parts in the place of whole numbers.
+        held = (weights * width[:, None] / PIECES).sum(axis=1)
+        slopes = steepness(masses / held, middles)
+        weights = np.exp(np.clip(slopes[:, None] * (steps - middles[:, None]), -30, 30))
+        middles = (weights * steps).sum(axis=1) / weights.sum(axis=1)
+    ends = np.cumsum(weights, axis=1)
+    ends = np.rint(ends / ends[:, -1:] * (1 << SHARE_BITS))
+    found: np.ndarray = ends.astype(np.uint32)
+    return found
 
 
 def steepness(densities: np.ndarray, middles: np.ndarray) -> np.ndarray:

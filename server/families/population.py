@@ -1,4 +1,8 @@
-"""Drawn rows of a view, by which a law sees how what it is given comes together."""
+"""Drawn rows of a view, by which a law sees how what it is given comes together.
+
+Rows that are drawn by their gaps stand about where their parent's first one, and as many gaps as
+there are between, put them.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,17 @@ from typing import TypeVar
 
 import numpy as np
 
-from silosynth.common.families import FIRST, PLACE, PREVIOUS, SAME, SECOND, first_of, places_of
-from silosynth.common.forest import Chain, Drawer, Drawn
+from silosynth.common.families import (
+    FIRST,
+    LAST,
+    PLACE,
+    PREVIOUS,
+    SAME,
+    SECOND,
+    first_of,
+    places_of,
+)
+from silosynth.common.forest import Chain, Drawer, Drawn, Follows, GapDrawer
 from silosynth.common.tables import TablesSchema, ancestors, table_seed
 
 SEED = 0
@@ -27,6 +40,8 @@ class Population:
 
     known: Mapping[str, np.ndarray] = field(repr=False)
     weights: np.ndarray = field(repr=False)
+    before: np.ndarray | None = field(repr=False, default=None)
+    """Of rows that are drawn by their gaps, (rows,) the step of the row before each."""
 
     @property
     def rows(self) -> int:
@@ -39,6 +54,7 @@ def draw_firsts(
     chains: Mapping[str, Chain],
     *,
     inside: Mapping[str, np.ndarray],
+    gaps: Mapping[str, np.ndarray],
     table: str,
     rows: int,
     marks: Mapping[str, np.ndarray],
@@ -48,13 +64,15 @@ def draw_firsts(
     Args:
         chains: those of the tables above.
         inside: how numbers lie inside their bins; see :class:`ForestSampler`.
+        gaps: how gaps do.
         marks: shares of given columns that the weights of rows are to bring about.
     """
-    drawer = Drawer(schema=schema, chains=chains, inside=inside, seed=SEED)
+    drawer = Drawer(schema=schema, chains=chains, inside=inside, gaps=gaps, seed=SEED)
 
     def known(persons: int) -> tuple[dict[str, np.ndarray], int]:
         found = _above(drawer, table, persons=persons, least=1)
-        return found.columns, len(found.numbers)
+        last = {LAST: (found.numbers == 1).astype(np.uint8)} if table in schema.told_last else {}
+        return found.columns | last, len(found.numbers)
 
     columns, found = _enough(known, rows=rows)
     if found > rows:
@@ -70,7 +88,7 @@ class Places:
     first row of the parent, and which of how many rows it is.
 
     ``columns``: (rows,) codes of what stands above; ``first``: of the first row, by attribute;
-    ``place`` and ``numbers``: (rows,) int64.
+    ``place`` and ``numbers``: (rows,) int64. With ``gaps`` ``begin`` is the first row's step.
     """
 
     columns: Mapping[str, np.ndarray] = field(repr=False)
@@ -78,6 +96,9 @@ class Places:
     place: np.ndarray = field(repr=False)
     numbers: np.ndarray = field(repr=False)
     table: str
+    last: bool
+    gaps: GapDrawer | None = field(repr=False, default=None)
+    begin: np.ndarray | None = field(repr=False, default=None)
 
     def taken(self, rows: int) -> Places:
         """Return about so many of them, evenly."""
@@ -88,6 +109,9 @@ class Places:
             place=self.place[kept],
             numbers=self.numbers[kept],
             table=self.table,
+            last=self.last,
+            gaps=self.gaps,
+            begin=None if self.begin is None else self.begin[kept],
         )
 
     def population(self, laws: Sequence[Chain], *, marks: Mapping[str, np.ndarray]) -> Population:
@@ -97,18 +121,54 @@ class Places:
         Rows are not drawn from the first one on: what a law gets wrong would add up over hundreds
         of rows, and the law after would be fitted to what never happens.
         """
-        before = [self.first, self.first]
+        before, at = [self.first, self.first], self.begin
         for far, law in zip(range(len(laws), 0, -1), laws, strict=True):
             place = self.place - far
+            given = Population(
+                known=self._given(before[: len(laws) - far], place),
+                weights=np.ones(len(place)),
+                before=at,
+            )
             drawn, _ = law.draw(
-                self._given(before[: len(laws) - far], place),
+                given.known,
                 rows=np.arange(len(place), dtype=np.uint64),
                 seed=table_seed(SEED, f"{self.table}/{far}"),
+                barred=barred_gaps(self.gaps, given),
+                follows=follow_gaps(self.gaps, given),
             )
+            if self.gaps is not None and at is not None:
+                at = self._after(at, drawn, place, farthest=far == len(laws))
+                drawn[self.gaps.scale.column] = self.gaps.codes_of(drawn[self.gaps.scale.name], at)
             row = {a: np.where(place > 0, c, self.first[a]) for a, c in drawn.items()}
             before = [row, *before[:1]]
         known = self._given(before[: len(laws)], self.place)
-        return Population(known=known, weights=_raked(known, marks, rows=len(self.place)))
+        weights = _raked(known, marks, rows=len(self.place))
+        return Population(known=known, weights=weights, before=at)
+
+    def _after(
+        self, at: np.ndarray, drawn: Mapping[str, np.ndarray], place: np.ndarray, *, farthest: bool
+    ) -> np.ndarray:
+        """Return (rows,) the steps of rows that were drawn, those of parents' first rows included.
+
+        Between the first row and the farthest that is drawn there are rows that are not: they are
+        taken to be as far from one another as rows are of which a parent has as many.
+        """
+        assert self.gaps is not None
+        assert self.begin is not None
+        steps = self.gaps.steps(
+            drawn[self.gaps.scale.name],
+            room=self.gaps.scale.most - at,
+            words=np.arange(len(place), dtype=np.uint64),
+        )
+        skipped = np.zeros(len(place))
+        if farthest:
+            kinds = np.floor(np.log2(np.maximum(self.numbers, 1)) * 4).astype(np.int64)
+            there = place > 0
+            held = np.bincount(kinds[there], minlength=kinds.max(initial=0) + 1)
+            sums = np.bincount(kinds[there], steps[there], minlength=len(held))
+            skipped = np.maximum(place - 1, 0) * (sums / np.maximum(held, 1))[kinds]
+        found = np.minimum(at + skipped.astype(np.int64) + steps, self.gaps.scale.most)
+        return np.where(place > 0, found, self.begin)
 
     def _given(
         self, before: Sequence[Mapping[str, np.ndarray]], place: np.ndarray
@@ -119,6 +179,8 @@ class Places:
             known |= {f"{prefix}{a}": c for a, c in row.items()}
         known |= {f"{FIRST}{a}": c for a, c in self.first.items()}
         known[PLACE] = places_of(np.maximum(place, 0), self.numbers)
+        if self.last:
+            known[LAST] = (place == self.numbers - 1).astype(np.uint8)
         return known
 
 
@@ -127,6 +189,7 @@ def draw_places(
     chains: Mapping[str, Chain],
     *,
     inside: Mapping[str, np.ndarray],
+    gaps: Mapping[str, np.ndarray],
     table: str,
     rows: int,
 ) -> Places:
@@ -134,7 +197,7 @@ def draw_places(
 
     Args: chains: those of the tables above, and of the table's first rows.
     """
-    drawer = Drawer(schema=schema, chains=chains, inside=inside, seed=SEED)
+    drawer = Drawer(schema=schema, chains=chains, inside=inside, gaps=gaps, seed=SEED)
 
     def known(persons: int) -> tuple[_Above, int]:
         found = _above(drawer, table, persons=persons, least=2)
@@ -142,18 +205,27 @@ def draw_places(
 
     above, found = _enough(known, rows=rows)
     words = np.arange(len(above.numbers), dtype=np.uint64)
+    last = {LAST: np.zeros(len(words), dtype=np.uint8)} if table in schema.told_last else {}
     first, _ = chains[first_of(table)].draw(
-        above.columns, rows=words, seed=table_seed(SEED, f"{table}/first")
+        above.columns | last, rows=words, seed=table_seed(SEED, f"{table}/first")
     )
     ends = np.cumsum(above.numbers - 1)
     at = _evenly(found, min(rows, found))
     parents = np.searchsorted(ends, at, side="right")
+    drawn_by, begin = drawer.gap_drawer(table), None
+    if drawn_by is not None:
+        scale = drawn_by.scale
+        begin = drawn_by.first(first[scale.column], words=words)[parents]
+        first[scale.name] = np.full(len(words), scale.none)
     return Places(
         columns={name: c[parents] for name, c in above.columns.items()},
         first={name: c[parents] for name, c in first.items()},
         place=at - (ends[parents] - above.numbers[parents]),
         numbers=above.numbers[parents],
         table=table,
+        last=table in schema.told_last,
+        gaps=drawn_by,
+        begin=begin,
     )
 
 
@@ -162,6 +234,7 @@ def draw_histories(
     chains: Mapping[str, Chain],
     *,
     inside: Mapping[str, np.ndarray],
+    gaps: Mapping[str, np.ndarray],
     table: str,
     number: int,
 ) -> dict[str, np.ndarray] | None:
@@ -174,7 +247,7 @@ def draw_histories(
     Returns: (rows,) codes of the rows' own attributes, whether each is that of the row before, and
         what stands above them.
     """
-    drawer = Drawer(schema=schema, chains=chains, inside=inside, seed=SEED + 1 + number)
+    drawer = Drawer(schema=schema, chains=chains, inside=inside, gaps=gaps, seed=SEED + 1 + number)
     above = ancestors(schema.tables, table)
 
     def parents(persons: int) -> dict[str, Drawn]:
@@ -193,11 +266,37 @@ def draw_histories(
     rows = drawer.below(table, drawn, 0)
     later = np.flatnonzero(rows.above[1:] == rows.above[:-1]) + 1
     own = {name: codes[later] for name, codes in rows.codes.items()}
+    if (scale := schema.columns[table].gaps) is not None and rows.gaps is not None:
+        own[scale.name] = rows.gaps[later]
     same = {
         f"{SAME}{name}": (codes[later] == codes[later - 1]).astype(np.uint8)
         for name, codes in rows.codes.items()
     }
     return own | same | _inherited(drawn, above, rows.above[later])
+
+
+def barred_gaps(gaps: GapDrawer | None, rows: Population) -> dict[str, np.ndarray]:
+    """Return by attribute (rows, codes) bool, the gaps that rows have no room for."""
+    if gaps is None or rows.before is None:
+        return {}
+    column = rows.known.get(f"{PREVIOUS}{gaps.scale.column}", np.zeros(rows.rows))
+    barred = gaps.barred(gaps.scale.most - rows.before, absent=column >= gaps.scale.values)
+    barred[barred.all(axis=1)] = False
+    return {gaps.scale.name: barred}
+
+
+def follow_gaps(gaps: GapDrawer | None, rows: Population) -> dict[str, Follows]:
+    """Return what says the order column's codes of rows by those of their gaps."""
+    if gaps is None or rows.before is None:
+        return {}
+    before, words = rows.before, np.arange(rows.rows, dtype=np.uint64)
+
+    def after(codes: np.ndarray) -> dict[str, np.ndarray]:
+        at = before + gaps.steps(codes, room=gaps.scale.most - before, words=words)
+        own = gaps.codes_of(codes, np.minimum(at, gaps.scale.most))
+        return {gaps.scale.column: own}
+
+    return {gaps.scale.name: after}
 
 
 def _evenly(found: int, rows: int) -> np.ndarray:

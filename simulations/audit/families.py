@@ -8,6 +8,7 @@ its secret, which comes first.
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ from silosynth.common.plan import TABLES_PHASES, Plan
 from silosynth.common.tables import TablesSchema, number_name
 from silosynth.simulations.audit.game import Game, Ran, RunsFamilies
 from silosynth.simulations.audit.made_up_families import (
+    GAPS,
     Families,
     MadeUpFamilies,
     Named,
@@ -110,7 +112,8 @@ def _below(
         own = [_own(schema, child, other) for other in rows]
         for place, codes in enumerate(own):
             view = first_of(child) if place == 0 else later_of(child)
-            yield view, {**codes, **above, **(_before(own, place) if place else {})}
+            later = {**_before(own, place), **_gaps(schema, child, place)} if place else {}
+            yield view, {**codes, **above, **later}
             here = {**above, **_named(child, codes)}
             yield from _below(schema, child, rows[place], above=here)
 
@@ -122,6 +125,19 @@ def _before(own: list[Codes], place: int) -> Codes:
     codes = {f"{name}{a}": code for name, row in beside.items() for a, code in row.items()}
     same = {f"{SAME}{a}": int(code == before[a]) for a, code in own[place].items()}
     return {**codes, **same, PLACE: _EIGHTHS * place // len(own)}
+
+
+def _gaps(schema: TablesSchema, table: str, place: int) -> Codes:
+    """Return how long after the row before it a later row comes: a day, of a table that tells it.
+
+    A second row's row before has no gap, which is a code of its own.
+    """
+    gaps = schema.columns[table].gaps
+    if gaps is None:
+        return {}
+    a_day = bisect_right(GAPS[1:-1], 1)
+    none = len(GAPS) - 1
+    return {gaps.name: a_day, f"{PREVIOUS}{gaps.name}": a_day if place > 1 else none}
 
 
 def _own(schema: TablesSchema, table: str, row: Row) -> Codes:

@@ -32,6 +32,9 @@ _DRUGS = (0, 1, 2, 3, 4, 6, 12, _MOST_DRUGS)
 _LARGEST = ((_MOST_VISITS + 1, 0), (3, _MOST_DRUGS + 1), (23, 4))
 """Visits, and drugs of each: one more than there may be of one, of the other, many of both."""
 
+GAPS = (0, 1, 2, 9)
+"""Edges of the days between visits, which follow each other day by day."""
+
 _KINDS, _CROWD, _TWINS, _STRAYS = 48, 480, 20, 3
 _SEED = 20_261_130
 
@@ -67,6 +70,7 @@ def made_up_tables(plan: Plan) -> TablesSchema:
             "by": "id",
             "key": "visit",
             "order": _DAY,
+            "gaps": GAPS,
             "children": _VISITS if several else (0, 1),
             "attributes": [_day(), _words(VISITS)],
         }

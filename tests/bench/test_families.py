@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from bench.families import __main__ as families
+from bench.families import gaps
 from bench.families.hma import _rows, _tables, some_persons
 from bench.families.levels import SCHEMA, bootstrap, planted, score, shuffled
 from bench.families.omop import export
@@ -95,3 +96,15 @@ def test_an_unknown_case_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("sys.argv", ["families", "diabetes"])
     with pytest.raises(SystemExit, match="unknown case 'diabetes'; known: counting, "):
         families.main()
+
+
+def test_gaps_of_right_visits_are_near_and_those_of_anybodys_far() -> None:
+    real, other = gaps.planted(1, 2_000), gaps.planted(2, 2_000)
+    near, far = gaps.score(real, other), gaps.score(real, gaps.shuffled(real, seed=1))
+    for what in (gaps.KS, gaps.WITH, gaps.NEXT):
+        assert near[what] < far[what] / 3
+    assert near[gaps.BROKEN] == near[gaps.FALLS] == far[gaps.FALLS] == 0
+    assert far[gaps.BROKEN] > 0.05
+    rows = gaps.as_rows(gaps.schema_of(gaps=True), real)["visits"]
+    assert rows.gaps is not None
+    assert gaps.as_rows(gaps.schema_of(gaps=False), real)["visits"].gaps is None

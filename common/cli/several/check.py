@@ -56,7 +56,12 @@ def _show(schema: TablesSchema) -> None:
     for name in schema.downward:
         domain = schema.columns[name].rows.domain
         sizes = [(a, str(s)) for a, s in zip(domain.attributes, domain.shape, strict=True)]
+        if (gaps := schema.columns[name].gaps) is not None:
+            sizes.append((f"{gaps.name} (of later rows)", str(gaps.codes)))
         show_table(f"a row of {name}", ("attribute", "codes"), sizes)
+
+    for rule in schema.across:
+        say(f"every row of {rule.tables[0]} keeps: {rule.text}")
 
 
 def _place(table: Table) -> str:
@@ -65,6 +70,9 @@ def _place(table: Table) -> str:
     low, most = table.children[0], table.children[-1]
     number = str(low) if low == most else f"{low} to {most}"
     order = f", in order of {table.order}" if table.order else ""
+    if table.gaps is not None:
+        edges, unit = table.gaps.edges, f" {table.gaps.unit}" if table.gaps.unit else ""
+        order += f", {edges[0]} to {edges[-1]}{unit} after one another"
     return f"{number} a row of {table.parent} (by {table.by}){order}"
 
 

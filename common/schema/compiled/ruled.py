@@ -12,8 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import numpy as np
 from pydantic import ValidationError
 
+from silosynth.common.domain import Clique
 from silosynth.common.rules import (
     UNREVIEWED,
     Derived,
@@ -127,6 +129,16 @@ def needs(recipe: Recipe) -> tuple[str, ...]:
     if isinstance(recipe, Gap):
         return tuple({*(a.low for a in recipe.lower), *(a.high for a in recipe.upper)})
     return ()
+
+
+def broken_codes(
+    rule: Rule, *, counted: Sequence[Attribute], facts: Facts
+) -> tuple[Clique, np.ndarray] | None:
+    """Return attributes and a mask over their codes: cells of which no row keeps a rule on values.
+
+    None where there are none to tell. Raises ValueError for a rule that leaves nothing.
+    """
+    return value_zeros(rule, counted=counted, facts=facts, ranging=range_of)
 
 
 def unreviewed_rules(rules: Iterable[str]) -> tuple[str, ...]:

@@ -125,3 +125,47 @@ def range_of(attribute: CodedAttribute, fact: Fact) -> Range:
     gone = attribute.missing + len(attribute.missing_apart)
     null[size - gone :], value[size - gone :] = True, False
     return Range(low=low, high=high, null=null, value=value)
+
+
+_SECOND = 1_000_000
+_UNITS = {
+    "seconds": _SECOND,
+    "minutes": 60 * _SECOND,
+    "hours": 3_600 * _SECOND,
+    "days": 86_400 * _SECOND,
+}
+_STEPS = {
+    None: 1,
+    Resolution.MICROSECOND: 1,
+    Resolution.MILLISECOND: 1_000,
+    Resolution.SECOND: _UNITS["seconds"],
+    Resolution.MINUTE: _UNITS["minutes"],
+    Resolution.HOUR: _UNITS["hours"],
+    Resolution.DAY: _UNITS["days"],
+}
+
+
+def whole_steps(attribute: Attribute, *, unit: str | None) -> tuple[int, int, int]:
+    """Return the first value, the step from value to value, and a unit, all in a rule's units.
+
+    Args: unit: seconds, minutes, hours or days; None for days where the resolution is one, seconds
+        of other times, and 1 of whole numbers.
+
+    Raises ValueError for what has no steps of one length, and for a unit that is no number of them.
+    """
+    name = attribute.name
+    if isinstance(attribute, IntegerAttribute):
+        if unit is not None:
+            raise ValueError(f"{name!r} holds plain numbers, which have no unit")
+        return attribute.minimum, attribute.step or 1, 1
+    if not isinstance(attribute, DatetimeAttribute | DurationAttribute):
+        raise ValueError(f"{name!r} is {attribute.kind}; take a column of whole numbers or times")
+    if attribute.resolution not in _STEPS:
+        raise ValueError(
+            f"{name!r} is known to the {attribute.resolution} alone; declare resolution: day"
+        )
+    step, days = _STEPS[attribute.resolution], attribute.resolution is Resolution.DAY
+    length = _UNITS[unit or ("days" if days else "seconds")]
+    if length % step:
+        raise ValueError(f"{name!r} is known to the {attribute.resolution}; take a longer unit")
+    return -(-int(bounds_of(attribute)[0]) // step) * step, step, length

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from silosynth.common.errors import InvalidArgument, InvalidTable
+from silosynth.common.errors import InvalidArgument, InvalidSchema, InvalidTable
 from silosynth.common.likeness import judge_families, judge_folder, write_families_report
 from silosynth.common.likeness.judge import Side
 from silosynth.common.likeness.read import read_families
@@ -263,3 +263,21 @@ def test_a_folder_without_a_table_or_a_column_is_refused(tmp_path: Path) -> None
     (few / "drugs.csv").write_bytes(b'"\xff')
     with pytest.raises(InvalidTable):
         read_families(SCHEMA, {**files, "drugs": few / "drugs.csv"}, seed=1)
+
+
+def test_rules_of_the_schema_across_tables_are_counted_unasked_and_those_of_last_rows(
+    tmp_path: Path,
+) -> None:
+    rules = ("people.since <= visits.came", "visits.ward = c is last")
+    document = SCHEMA.model_dump(mode="json") | {"rules": rules}
+    with pytest.raises(InvalidSchema, match="declare gaps"):
+        parse_tables(document)
+    document["tables"]["visits"]["gaps"] = [0, 1, 5, 29]
+    ruled = parse_tables(document)
+    frames = clinic(seed=7)
+    held = judge_folder(ruled, [written(tmp_path / "r", frames)], seed=1).families.held["visits"]
+    visits = frames["visits"].merge(frames["people"], on="id")
+    assert held.broken[rules[0]] == (visits["since"] > visits["came"]).sum()
+    latest = visits.groupby("id")["came"].transform("max")
+    broken = ((visits["ward"] == "c") & (visits["came"] < latest)).sum()
+    assert held.broken[rules[1]] == broken > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.privacy.mutants.mutant import Mutant
 
 _FAMILIES = "tests/privacy/test_families.py"
+_GAPS = "tests/privacy/test_families_gaps.py"
 _RELEASE = "tests/privacy/test_families_release.py"
 _WEIGHED = f"{_FAMILIES}::test_a_family_moves_all_weighed_answers_by_at_most_f_times_t"
 _AUDIT = (
@@ -48,7 +49,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="families: every row of a parent is a first one",
         path="client/families/count.py",
-        old="first[1:] = table.above[1:] != table.above[:-1]",
+        old="first[1:] = above[1:] != above[:-1]",
         new="first[1:] = True",
         killed_by=(_PLAIN, _AUDIT),
     ),
@@ -58,6 +59,38 @@ MUTANTS: tuple[Mutant, ...] = (
         old="if t.parent == schema.person)",
         new="if t.parent is not None)",
         killed_by=(f"{_FAMILIES}::test_a_plain_question_of_several_rows_a_person_is_refused",),
+    ),
+    Mutant(
+        name="families: a first row's gap is that from another family's last row",
+        path="common/tables/gaps.py",
+        old="np.where(first, self.none, found)",
+        new="np.where(first, np.searchsorted(self.edges[1:-1], gaps, side='right'), found)",
+        killed_by=(f"{_GAPS}::test_nobodys_gap_hangs_on_somebody_else",),
+    ),
+    Mutant(
+        name="families: gaps are those of rows as a file has them",
+        path="client/families/rows.py",
+        old="self._gaps(name, value[order], codes=codes, above=at)",
+        new="self._gaps(name, value, codes=codes, above=at)",
+        killed_by=(f"{_GAPS}::test_gaps_are_those_between_days_in_order_whatever_the_file_says",),
+    ),
+    Mutant(
+        name="families: gaps are left out of how long a person's counts are",
+        path="client/families/count.py",
+        old="    for question in questions:\n        view = views[question.view]\n"
+        "        owner, counts",
+        new="    for question in (q for q in questions if 'gap: ' not in ''.join(q.clique)):\n"
+        "        view = views[question.view]\n        owner, counts",
+        killed_by=(f"{_GAPS}::test_a_family_moves_all_answers_with_gaps_by_at_most_f_times_t",),
+    ),
+    Mutant(
+        name="families: other edges of gaps are the schema that was approved",
+        path="common/tables/tables.py",
+        old='({"gaps"} if table.gaps is not None else set())',
+        new="set()",
+        killed_by=(
+            f"{_GAPS}::test_other_edges_are_another_schema_and_none_leave_its_digest_as_it_was",
+        ),
     ),
     Mutant(
         name="families: two rows under one key are two persons",

@@ -243,3 +243,28 @@ def test_hardly_anybody_is_a_folder_too(schema_path: Path, tmp_path: Path, perso
         "orders.csv",
         "stamps.csv",
     ]
+
+
+def test_gaps_and_rules_across_tables_hold_in_dummy_rows(tmp_path: Path) -> None:
+    document = yaml.safe_load(TEXT)
+    document["rules"] = ["customers.since <= orders.day", "orders.late is last"]
+    since = {"name": "since", "kind": "datetime", "minimum": "2019-06-01"}
+    since |= {"maximum": "2020-06-01", "resolution": "day"}
+    document["tables"]["customers"]["attributes"].append(since)
+    orders = document["tables"]["orders"]
+    orders["gaps"] = [1, 2, 8, 31]
+    orders["attributes"].append({"name": "late", "kind": "boolean"})
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(document))
+    schema = load_tables(tmp_path / "s.yaml")
+    write_dummy_tables(schema, persons=200, seed=1, folder=tmp_path / "d", ending=".parquet")
+    found = {n: pq.read_table(tmp_path / "d" / f"{n}.parquet").to_pylist() for n in schema.tables}
+    since_of = {c["customer"]: c["since"] for c in found["customers"]}
+    assert all(since_of[o["customer"]] <= o["day"] <= o["due"] for o in found["orders"])
+    seen = 0
+    for one, other in pairwise(found["orders"]):
+        if one["customer"] == other["customer"]:
+            assert 1 <= (other["day"] - one["day"]).days <= 31
+            assert not one["late"]
+            seen += 1
+    assert seen > 200
+    assert json.loads((tmp_path / "d" / "about.json").read_text())["epsilon"] == 0

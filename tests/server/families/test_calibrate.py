@@ -62,7 +62,7 @@ def case() -> tuple[dict[str, TableRows], ForestSampler, dict[str, Chain]]:
     sampler = fit_families(LONG, found, certificate={}, plan_digest=PLAN)
     off = spoilt(sampler.chains)
     evidence = read_views(LONG, found)[VIEW]
-    law = calibrate(LONG, off, inside=sampler.inside, table="visits", evidence=evidence)
+    law = calibrate(LONG, off, inside=sampler.inside, gaps={}, table="visits", evidence=evidence)
     return rows, replace(sampler, chains=off), {**off, VIEW: law}
 
 
@@ -96,6 +96,7 @@ def test_short_histories_keep_their_law() -> None:
         sampler.schema,
         sampler.chains,
         inside=sampler.inside,
+        gaps={},
         table="visits",
         evidence=evidence[VIEW],
     )

@@ -102,7 +102,9 @@ def test_all_questions_are_of_what_families_show() -> None:
     (_, row), *_ = people.counted(1).named
     seen |= {view: set(codes) for view, codes in seen_rows(people.schema, row)}
     for view, domain in view_domains(people.schema).items():
-        assert {a for a in domain.attributes if not a.endswith("day")} == seen[view]
+        # Of the day itself nothing is asked, but of the days between.
+        told = {a for a in domain.attributes if not a.endswith("day") or "gap: " in a}
+        assert told == seen[view]
 
 
 @pytest.mark.parametrize("trust", [Own(), Shared(colluders=1)], ids=["own", "shared"])
@@ -197,5 +199,6 @@ def test_the_command_takes_a_plan_of_several_tables(
     out = capsys.readouterr()
     found = json.loads(out.out)["data"]
     assert found["games"] == LEAST_RUNS * CANARIES
-    assert found["mu"]["reachable"] > 0.9 * found["mu"]["charged"]
+    # A weight is a whole number, which costs the longest some of theirs: see decision 158.
+    assert found["mu"]["reachable"] > 0.85 * found["mu"]["charged"]
     assert "made-up families" in " ".join(out.err.split())
