@@ -115,7 +115,7 @@ def aim_figures() -> list[Figure]:
     figures = []
     for epsilon, most in ((1.0, 15.0), (10.0, 90.0)):
         found = repeat("aim", epsilon)
-        name = f"AIM on Adult, epsilon {epsilon:g}, 4 MB model, whole run"
+        name = f"AIM on Adult, epsilon {epsilon:g}, 5 MB model, whole run"
         figures.append(
             Figure(
                 figure=name,

@@ -1,9 +1,8 @@
 from .carried import Carried, carry, take_over, weigh_columns, within_memory
-from .dependent import finer_codes, parted_by, rows_gather
+from .dependent import cells_of_rows, finer_codes, nearly_said, parted_by, rows_gather
 from .evidence import (
     Measured,
     fit_measured,
-    fitting_measurements,
     held_inside,
     merged_zeros,
     part_coarse,
@@ -19,14 +18,15 @@ __all__ = [
     "Measured",
     "add_masked",
     "carry",
+    "cells_of_rows",
     "coarse_grouping",
     "estimate_rows",
     "finer_codes",
     "fit_measured",
-    "fitting_measurements",
     "held_inside",
     "keep_zeros_apart",
     "merged_zeros",
+    "nearly_said",
     "part_coarse",
     "parted_by",
     "phase_deviation",

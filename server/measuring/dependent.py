@@ -22,26 +22,62 @@ NEARLY_SAID_FROM = 0.4
 """Of what there is to say of the attribute that has less to say: the part that the other says."""
 
 
-def rows_gather(coarse: Sequence[Measurement], *, domain: Domain) -> dict[Clique, float]:
+def rows_gather(pairs: Sequence[Measurement], *, domain: Domain) -> dict[Clique, float]:
     """Return, by pair, into how many times fewer cells its rows gather than independent ones would.
 
     The exponential of the mutual information of the noised counts, none of them below zero; 1 where
     neither attribute nearly says the other.
 
-    Args: coarse: noised pairs. domain: the fine domain that their groupings merge.
+    Args: pairs: noised pairs; of one that stands there more than once the last counts. domain: the
+        fine domain that their groupings merge.
     """
-    return {m.clique: _gathered(m, domain=domain) for m in coarse}
+    found = {m.clique: _information(m, domain=domain) for m in pairs}
+    return {
+        pair: float(np.exp(said)) if said > NEARLY_SAID_FROM * least else 1.0
+        for pair, (said, least) in found.items()
+    }
 
 
-def _gathered(pair: Measurement, *, domain: Domain) -> float:
-    """Return by how much the rows of one pair gather."""
+def nearly_said(pairs: Sequence[Measurement], *, domain: Domain) -> dict[Clique, float]:
+    """Return, by pair, what part of the smaller entropy its attributes say of one another.
+
+    In [0, 1], and 0 where neither nearly says the other. On finer codes it is about the same,
+    while there is more to say, so it tells in how few cells the rows of finer codes are.
+
+    Args: as for :func:`rows_gather`.
+    """
+    found = {m.clique: _information(m, domain=domain) for m in pairs}
+    return {
+        pair: min(said / least, 1.0) if said > NEARLY_SAID_FROM * least else 0.0
+        for pair, (said, least) in found.items()
+    }
+
+
+def cells_of_rows(
+    clique: Clique, *, grouping: Grouping, one_way: Mapping[str, Measurement], said: float
+) -> float:
+    """Return in about how many cells the rows of a pair are: the exponential of their entropy.
+
+    Args:
+        grouping: the merge of fine codes that the cells are of.
+        said: what part of the smaller entropy the attributes say of one another.
+    """
+    alone = []
+    for name in clique:
+        counts = one_way[name].values
+        mass = np.clip(np.bincount(grouping.lookup(name, len(counts)), weights=counts), 0.0, None)
+        alone.append(_entropy(mass / max(float(mass.sum()), 1.0)))
+    return float(np.exp(sum(alone) - said * min(alone)))
+
+
+def _information(pair: Measurement, *, domain: Domain) -> tuple[float, float]:
+    """Return what the attributes of one pair say of one another, and the smaller entropy."""
     total = max(float(pair.values.sum()), 1.0)
     there = np.ones((1, pair.values.size), dtype=bool)
     counts = project(pair.values[None, :], there=there, total=np.array([total]))[0]
     table = counts.reshape(pair.grouping.domain(domain).sizes(pair.clique)) / total
     alone = [_entropy(table.sum(axis=axis)) for axis in (0, 1)]
-    said = sum(alone) - _entropy(table.ravel())
-    return float(np.exp(said)) if said > NEARLY_SAID_FROM * min(alone) else 1.0
+    return sum(alone) - _entropy(table.ravel()), min(alone)
 
 
 def _entropy(shares: np.ndarray) -> float:
@@ -66,7 +102,8 @@ def finer_codes(
     those a union of groups of ``rare``.
 
     Args:
-        rare: the finest that may come of it. merged: what is split, into about ``count`` groups.
+        rare: the finest that may come of it. merged: what is split.
+        count: the groups of attributes that say nothing of another.
         most: into at most so many groups an attribute is merged anew.
     """
     by_name = {m.clique[0]: m for m in one_way}

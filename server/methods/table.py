@@ -17,6 +17,7 @@ from silosynth.server.methods.method import Known, Options, Outcome, Question, R
 from silosynth.server.methods.training import TrainingChoice
 
 _places = {
+    Method.AIM: "aim.aim",
     Method.DP_SGD: "dp_sgd",
     Method.ONE_SHOT: "vectors.one_shot",
     Method.PROJECTION: "vectors.projection",

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.schema import CategoricalAttribute, OrdinalAttribute, Schema, Source
-from silosynth.server.measuring.dependent import finer_codes, parted_by, rows_gather
+from silosynth.server.measuring.dependent import (
+    cells_of_rows,
+    finer_codes,
+    nearly_said,
+    parted_by,
+    rows_gather,
+)
 from silosynth.server.measuring.working_domain import coarse_grouping
 
 DOMAIN = Domain(attributes=("place", "density", "sex"), shape=(12, 6, 2))
@@ -67,8 +73,39 @@ def test_a_weak_dependence_is_none_that_codes_are_kept_apart_for() -> None:
     }
 
 
+def test_of_a_pair_that_was_measured_again_the_last_counts_say_what_it_says() -> None:
+    apart = np.full((12, 6), 1_000 / 12)
+    found = nearly_said(
+        [_measure(apart, "place", "density"), _measure(_places(), "place", "density")],
+        domain=DOMAIN,
+    )
+    assert found == {("place", "density"): pytest.approx(1.0)}
+    assert nearly_said([_measure(apart, "place", "density")], domain=DOMAIN) == {
+        ("place", "density"): 0.0
+    }
+
+
+def test_rows_are_in_as_many_cells_as_the_finer_attribute_has_codes_where_it_says_the_other() -> (
+    None
+):
+    alone = {
+        "place": _measure(np.full(12, 500), "place"),
+        "density": _measure(np.full(6, 1_000), "density"),
+    }
+    clique = ("place", "density")
+    halves = Grouping(groups={"place": (0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2)})
+    cells = [
+        cells_of_rows(clique, grouping=grouping, one_way=alone, said=said)
+        for grouping, said in [(Grouping(), 1.0), (Grouping(), 0.0), (halves, 1.0), (halves, 0.0)]
+    ]
+    assert cells == pytest.approx([12, 72, 6, 18])
+
+
 @pytest.mark.parametrize("counts", [np.zeros(72), np.full(72, -3.0)])
 def test_counts_of_nobody_gather_nowhere(counts: np.ndarray) -> None:
+    assert nearly_said([_measure(counts, "place", "density")], domain=DOMAIN) == {
+        ("place", "density"): 0.0
+    }
     assert rows_gather([_measure(counts, "place", "density")], domain=DOMAIN) == {
         ("place", "density"): 1.0
     }
@@ -108,7 +145,7 @@ def test_groups_are_split_and_never_cut_through(
         levels = [g.lookup(name, size) for g in (rare, finer, merged)]
         for fine, coarse in pairwise(levels):
             assert len(set(zip(fine.tolist(), coarse.tolist(), strict=True))) == len(set(fine))
-        assert len(set(levels[1])) <= max(len(set(levels[2])), 32) + (32 if ordered else 0)
+        assert len(set(levels[1])) <= max(len(set(levels[2])), 64)
         if name == "x2" or round(count * times) <= count:
             assert finer.groups.get(name) == merged.groups.get(name)
 

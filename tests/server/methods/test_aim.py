@@ -13,20 +13,25 @@ from hypothesis import strategies as st
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.messages import count_cells
-from silosynth.common.plan import ROUNDS
+from silosynth.common.plan import ROUNDS, PhaseName
 from silosynth.common.schema import OrdinalAttribute, Schema, Source
 from silosynth.server.coordinator import Answered, Ask, Finish, State, finish, replay, step
 from silosynth.server.coordinator.machine import start
 from silosynth.server.methods import Known, Outcome, ask_phase, finish_run
-from silosynth.server.methods.aim import joining_pairs
-from silosynth.server.methods.choosing import (
+from silosynth.server.methods.aim.choosing import (
     choose_cliques,
-    choose_level,
     estimate_errors,
     growing_limits,
-    level_ladder,
     pair_weights,
 )
+from silosynth.server.methods.aim.codes import (
+    MOST_AIM_GROUPS,
+    asking_codes,
+    choose_level,
+    level_ladder,
+    working_codes,
+)
+from silosynth.server.methods.aim.fitting import choose_in_steps, joining_pairs
 from silosynth.server.model import GraphicalModel, build_junction_tree, device
 from silosynth.server.model.fit import fit
 from silosynth.server.planning import new_plan
@@ -172,6 +177,7 @@ def test_more_noise_means_a_coarser_level() -> None:
 
 
 def test_rows_that_gather_in_few_cells_are_measured_finer() -> None:
+    """Where one attribute says the other wholly, rows are in as many cells as it has codes."""
     schema, ones = small_schema(), _ones(10_000)
     ladder = level_ladder(schema, ones, working=Grouping())
     found = [
@@ -181,11 +187,98 @@ def test_rows_that_gather_in_few_cells_are_measured_finer() -> None:
             domain=schema.domain,
             one_way=ones,
             deviation=100.0,
-            gathered=times,
+            said=said,
         )
-        for times in (1.0, 4.0)
+        for said in (0.0, 1.0)
     ]
     assert found == ["groups-8", "working"]
+
+
+def _counted(table: np.ndarray, *clique: str, variance: float = 1.0) -> Measurement:
+    values = np.asarray(table, dtype=float).ravel()
+    return Measurement(clique=clique, values=values, variance=np.full(values.size, variance))
+
+
+@pytest.mark.parametrize(("edition", "third"), [(None, ("b", "c")), (2, ("d", "e"))])
+def test_a_pair_that_follows_from_those_chosen_before_it_is_not_asked(
+    edition: int | None, third: Clique
+) -> None:
+    """b is a copy of a, and c depends on both alike; d and e depend less than that."""
+    names = ("a", "b", "c", "d", "e")
+    domain = Domain(attributes=names, shape=(4, 4, 4, 4, 4))
+    plan = new_plan(
+        Schema(
+            name="copied",
+            attributes=tuple(
+                OrdinalAttribute(
+                    name=n, categories=("0", "1", "2", "3"), other=False, source=Source.PUBLIC
+                )
+                for n in names
+            ),
+        ),
+        epsilon=1.0,
+        delta=1e-6,
+        silos=("s",),
+        method="aim",
+    ).model_copy(update={"edition": edition})
+    even = np.full((4, 4), 625.0)
+    tables = {
+        ("a", "b"): np.eye(4) * 2500,
+        ("a", "c"): (np.eye(4) * 2500 + even) / 2,
+        ("b", "c"): (np.eye(4) * 2500 + even) / 2,
+        ("d", "e"): (np.eye(4) * 2500 + 3 * even) / 4,
+    }
+    chosen = choose_in_steps(
+        plan,
+        [_counted(np.full(4, 2500), name) for name in names],
+        coarse=[
+            _counted(tables.get(pair, even), *pair, variance=4.0) for pair in combinations(names, 2)
+        ],
+        domain=domain,
+        zeros=(),
+        limit_bytes=[2**20] * 3,
+        room=lambda clique, chosen: True,
+    )
+    assert chosen == (("a", "b"), ("a", "c"), third)
+
+
+@pytest.mark.parametrize(("max_model_mb", "finer"), [(5, True), (1, False)])
+def test_a_round_asks_finer_where_rounds_found_one_attribute_to_say_another_if_there_is_room(
+    max_model_mb: int, finer: bool
+) -> None:
+    """Four columns, each a copy of the others: measured in 8 groups, four of 32 take 8 MiB."""
+    names, rows = ("a", "b", "c", "d"), 5_000
+    schema = Schema(
+        name="copies",
+        attributes=tuple(
+            OrdinalAttribute(
+                name=name,
+                categories=tuple(f"{i:02}" for i in range(64)),
+                other=False,
+                source=Source.PUBLIC,
+            )
+            for name in names
+        ),
+    )
+    plan = new_plan(
+        schema, epsilon=1.0, delta=1e-6, silos=("s",), method="aim", max_model_mb=max_model_mb
+    )
+    one_way = [
+        _counted(np.full(64, rows / 64), name, variance=float(plan.phase(PhaseName.ONE_WAY).sigma2))
+        for name in names
+    ]
+    eighths = Grouping(groups={name: tuple(i // 8 for i in range(64)) for name in names})
+    pairs = [
+        replace(_counted(np.eye(8) * rows / 8, *pair, variance=4.0), grouping=eighths)
+        for pair in combinations(names[: 4 if not finer else 2], 2)
+    ]
+    measured = {PhaseName.ONE_WAY: one_way, PhaseName.COARSE: pairs, PhaseName.ROUND_1: pairs}
+    found = asking_codes(plan, schema, one_way, measured=measured)
+    as_before = working_codes(plan, schema, one_way, asked=pairs)
+    assert (found != as_before) == finer
+    codes = [len(set(grouping.lookup("a", 64).tolist())) for grouping in (as_before, found)]
+    assert codes[0] <= codes[1] <= MOST_AIM_GROUPS
+    assert (codes[0] < codes[1]) == finer
 
 
 def _alike_columns(*, edition: int | None) -> tuple[Known, Outcome]:

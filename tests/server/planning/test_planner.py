@@ -23,7 +23,8 @@ from silosynth.common.plan import (
     check_budget,
 )
 from silosynth.common.schema import Schema, parse_schema
-from silosynth.server.methods import Terms, aim, fixed, independent, mst
+from silosynth.server.methods import Terms, fixed, independent, mst
+from silosynth.server.methods.aim.aim import Aim
 from silosynth.server.methods.budget import shares_of_rounds
 from silosynth.server.methods.vectors import one_shot
 from silosynth.server.planning import new_plan
@@ -55,7 +56,7 @@ TERMS = Terms(epsilon=1.0, delta=1e-6, rows_per_person=1, silos=1, trust=Own())
 
 
 def test_the_shares_of_every_method_add_up_to_one() -> None:
-    sizes = aim.Aim(rounds=3).sizes(small_schema(), TERMS)
+    sizes = Aim(rounds=3).sizes(small_schema(), TERMS)
     tables = [module.SHARES for module in (independent, mst, fixed, one_shot)]
     parts = [shares_of_rounds(sizes, alone=part) for part in (Fraction(2, 5), Fraction(3, 5))]
     for shares in (*tables, *parts):

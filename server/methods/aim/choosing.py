@@ -11,22 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import combinations
 
 import numpy as np
 
-from silosynth.common.domain import Clique, Domain, Grouping
+from silosynth.common.domain import Clique, Domain
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import Phase, Plan
-from silosynth.common.schema import Schema
-from silosynth.server.measuring import coarse_grouping, estimate_rows
-from silosynth.server.methods.method import WORKING
 from silosynth.server.model import GraphicalModel, build_junction_tree
 
-LADDER = (4, 6, 8, 12, 16, 24, 32)
-"""Groups an attribute may be merged to in a round; above, it is measured as the model has it."""
-CELL_DEVIATIONS = 3.0
-"""Standard deviations of noise that a measured pair's cells hold on average."""
 Room = Callable[[Clique, Sequence[Clique]], bool]
 
 
@@ -35,21 +28,23 @@ class Edition:
     """Rules that a plan names, so that a stored run stays what it was.
 
     ``rounds_part`` is how much of the model's room pairs of rounds may fill, the rest being for
-    coarse pairs that no round asked. ``gathered`` says whether pairs of which one attribute nearly
-    says the other are measured finer. ``empty_precision`` is how many times surer than its noise
-    the last fit is of cells that noised counts say nobody is in.
+    coarse pairs that no round asked. In so many ``steps`` a round chooses, with a fit in between.
+    ``gathered`` says whether pairs of which one attribute nearly says the other are measured finer.
+    ``empty_precision`` is how many times surer than its noise the last fit is of cells that noised
+    counts say nobody is in.
     """
 
     rounds_part: float
+    steps: int
     gathered: bool
     empty_precision: float
 
 
 EDITIONS: Mapping[int | None, Edition] = {
-    None: Edition(rounds_part=1.0, gathered=False, empty_precision=1.0),
-    2: Edition(rounds_part=0.5, gathered=True, empty_precision=25.0),
+    None: Edition(rounds_part=1.0, steps=1, gathered=False, empty_precision=1.0),
+    2: Edition(rounds_part=0.5, steps=3, gathered=True, empty_precision=25.0),
 }
-"""By what a plan says; see docs/decisions/151. A plan of before says nothing."""
+"""By what a plan says; see docs/decisions/151 and 162. A plan of before says nothing."""
 NEWEST = 2
 FIRST_SHARE = 0.3
 """Share of the size limit that the first clique may use; the last one may use all."""
@@ -170,39 +165,6 @@ def growing_limits(*, max_model_mb: float, before: int, count: int, of: int) -> 
     whole = max_model_mb * 2**20
     steps = [(before + i + 1) / of for i in range(count)]
     return [int(whole * (FIRST_SHARE + (1 - FIRST_SHARE) * min(step, 1.0))) for step in steps]
-
-
-def level_ladder(
-    schema: Schema, one_way: Sequence[Measurement], *, working: Grouping
-) -> dict[str, Grouping]:
-    """Return the levels that a round may measure at, from coarse to as fine as the model."""
-    largest = max(working.domain(schema.domain).shape)
-    ladder = {
-        f"groups-{count}": coarse_grouping(schema, one_way, working=working, count=count)
-        for count in LADDER
-        if count < largest
-    }
-    return {**ladder, WORKING: working}
-
-
-def choose_level(
-    clique: Clique,
-    *,
-    ladder: Mapping[str, Grouping],
-    domain: Domain,
-    one_way: Sequence[Measurement],
-    deviation: float,
-    gathered: float = 1.0,
-) -> str:
-    """Return the finest level whose cells hold three standard deviations of noise on average.
-
-    Args: gathered: into how many times fewer cells than all the pair's rows gather.
-    """
-    cells = gathered * estimate_rows(one_way) / (CELL_DEVIATIONS * deviation)
-    for name, finer in pairwise(ladder):
-        if ladder[finer].domain(domain).size(clique) > cells:
-            return name
-    return list(ladder)[-1]
 
 
 def _merge_cells(values: np.ndarray, measurement: Measurement, *, domain: Domain) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""AIM: rounds of choosing pairs, measuring them and fitting."""

@@ -1,0 +1,166 @@
+"""What AIM fits: to choose what is asked next, and when a run is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from silosynth.common.domain import Clique, Domain, Grouping
+from silosynth.common.measurement import Measurement
+from silosynth.common.plan import Plan
+from silosynth.common.schema import ImpossibleCells, Schema
+from silosynth.server.measuring import (
+    Measured,
+    held_inside,
+    merged_zeros,
+    part_coarse,
+    trust_empty,
+)
+from silosynth.server.methods.aim.choosing import (
+    EDITIONS,
+    Room,
+    choose_cliques,
+    score_by_workload,
+)
+from silosynth.server.model import Device, GraphicalModel
+from silosynth.server.model.fit import fit
+
+ROUND_ITERATIONS, STEP_ITERATIONS = 150, 60
+"""Of a model that pairs are chosen by: with what was measured before, and with what was chosen."""
+ONE_WAY_VARIANCE = 0.1
+"""Of what was measured, in the last fit; see docs/decisions/043."""
+AIM_ITERATIONS = 300
+"""Of the last fit: on models of many cells, further ones follow the noise and take a minute."""
+
+
+def fit_run(
+    plan: Plan, schema: Schema, measured: Measured, *, grouping: Grouping
+) -> tuple[GraphicalModel, tuple[Measurement, ...]]:
+    """Fit the model of a finished run, and return it with what it was fitted to.
+
+    Raises ModelTooLarge when the model needs more memory than the plan grants.
+    """
+    domain, zeros = grouping.domain(schema.domain), merged_zeros(schema, grouping=grouping)
+    edition = EDITIONS[plan.edition]
+    fitted, outside = part_coarse(measured, domain=schema.domain, grouping=grouping, zeros=zeros)
+    if outside:
+        fitted += joining_pairs(plan, fitted, outside=outside, domain=domain, zeros=zeros)
+    model = fit(
+        _trusted(fitted, domain=domain, times=edition.empty_precision),
+        domain=domain,
+        iterations=AIM_ITERATIONS,
+        max_model_mb=plan.max_model_mb,
+        zeros=zeros,
+    )
+    return model, fitted
+
+
+def _trusted(
+    fitted: Sequence[Measurement], *, domain: Domain, times: float
+) -> tuple[Measurement, ...]:
+    """Let the last fit keep nearer to the 1-ways, which many noised pairs pull away from.
+
+    And to empty cells, whose noise would be rows otherwise. Args: times: how many times nearer.
+    """
+    one_way = [m for m in fitted if len(m.clique) == 1]
+    pairs = [m for m in fitted if len(m.clique) > 1]
+    surer = trust_empty(pairs, one_way, domain=domain, times=times) if times > 1 else pairs
+    closer = (replace(m, variance=m.variance * ONE_WAY_VARIANCE) for m in one_way)
+    found = dict(zip(map(id, (*one_way, *pairs)), (*closer, *surer), strict=True))
+    return tuple(found[id(m)] for m in fitted)
+
+
+def joining_pairs(
+    plan: Plan,
+    fitted: Sequence[Measurement],
+    *,
+    outside: Sequence[Measurement],
+    domain: Domain,
+    zeros: Sequence[ImpossibleCells],
+) -> tuple[Measurement, ...]:
+    """Return the pairs of ``outside`` that join a run's last fit: coarse ones that no round asked.
+
+    The model takes those that it is furthest from while it stays within the plan's limit, and then
+    all that lie inside one of its cliques. They are measured already, so this costs no privacy.
+    """
+    model = fit_to_choose(plan, fitted, domain=domain, zeros=zeros)
+    present = [*(m.clique for m in fitted), *(z.clique for z in zeros)]
+    chosen = choose_cliques(
+        score_by_workload(model, outside, plan=plan),
+        present=present,
+        domain=domain,
+        count=len(outside),
+        limit_bytes=[plan.max_model_mb * 2**20] * len(outside),
+    )
+    return held_inside(outside, present=[*present, *chosen], domain=domain)
+
+
+def choose_in_steps(
+    plan: Plan,
+    known: Sequence[Measurement],
+    *,
+    coarse: Sequence[Measurement],
+    domain: Domain,
+    zeros: Sequence[ImpossibleCells],
+    limit_bytes: Sequence[int],
+    room: Room,
+) -> tuple[Clique, ...]:
+    """Return the pairs that a round asks: in steps, each by a model that knows those before it.
+
+    What is chosen is known coarsely already, so a model can be fitted to it before a round measures
+    it. A pair that follows from others is then not asked beside them: it costs a round's noise and
+    the model's room, and says little.
+
+    Args:
+        known: what was measured, but for coarse pairs. coarse: those, over the same codes.
+        limit_bytes: (count,) of :func:`choose_cliques`, as many as may be chosen.
+    """
+    steps, count = EDITIONS[plan.edition].steps, len(limit_bytes)
+    present = [*(m.clique for m in known), *(z.clique for z in zeros)]
+    chosen: tuple[Clique, ...] = ()
+    for step in range(steps):
+        if not (wanted := -(-count * (step + 1) // steps) - len(chosen)):
+            continue
+        held = held_inside(coarse, present=[*present, *chosen], domain=domain)
+        iterations = STEP_ITERATIONS if chosen else ROUND_ITERATIONS
+        model = fit_to_choose(
+            plan, [*known, *held], domain=domain, zeros=zeros, iterations=iterations
+        )
+        new = choose_cliques(
+            score_by_workload(model, coarse, plan=plan),
+            present=[*present, *chosen],
+            domain=domain,
+            count=wanted,
+            limit_bytes=limit_bytes[len(chosen) : len(chosen) + wanted],
+            room=partial(_beside, chosen, room),
+        )
+        if not new:
+            break
+        chosen += new
+    return chosen
+
+
+def _beside(before: tuple[Clique, ...], room: Room, clique: Clique, more: Sequence[Clique]) -> bool:
+    """Say whether there is room for a pair beside those of earlier steps and of this one."""
+    return room(clique, (*before, *more))
+
+
+def fit_to_choose(
+    plan: Plan,
+    fitted: Sequence[Measurement],
+    *,
+    domain: Domain,
+    zeros: Sequence[ImpossibleCells],
+    iterations: int = ROUND_ITERATIONS,
+) -> GraphicalModel:
+    """Fit a model that pairs are scored against."""
+    return fit(
+        fitted,
+        domain=domain,
+        iterations=iterations,
+        max_model_mb=plan.max_model_mb,
+        zeros=zeros,
+        # A replay must choose the same again, and sums on a GPU differ from run to run.
+        device=Device.CPU,
+    )
