@@ -117,6 +117,13 @@ class Batch:
                 self._fail(err)
                 raise
 
+    def image(self) -> bytes:
+        """Return the bytes of the whole file, as they are now."""
+        return self.read(lambda connection: connection.serialize())
+
+    def rest(self) -> None:
+        """Leave a file open: nobody else may have it meanwhile."""
+
     def refuse(self, error: LedgerUnavailable) -> None:
         """Refuse everything from here on, with this error unless there is one already."""
         with self._turn():
@@ -218,7 +225,7 @@ class HeldBatch(Batch):
 
     def image(self) -> bytes:
         """Return the ledger's bytes as they are now."""
-        return self._resting or self.read(lambda connection: connection.serialize())
+        return self._resting or super().image()
 
     def close(self) -> None:
         """Refuse everything from here on; a ledger that rests is not woken for it."""

@@ -164,14 +164,11 @@ class Ledger(Statements):
 
     def image(self) -> bytes:
         """Return the ledger's bytes as they are now: those of its file, whole."""
-        if isinstance(self._batch, HeldBatch):
-            return self._batch.image()
-        return self._batch.read(lambda connection: connection.serialize())
+        return self._batch.image()
 
     def rest(self) -> None:
         """Let go of the memory of a ledger that is held, until it is asked something."""
-        if isinstance(self._batch, HeldBatch):
-            self._batch.rest()
+        self._batch.rest()
 
     def _checked(
         self,
