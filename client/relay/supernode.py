@@ -35,8 +35,6 @@ _FLOWERS_SECONDS = 3.0
 """How long a SuperNode waits between two looks for messages by itself."""
 _PATIENCE = 0.25
 """Of the time since the last message: how long the next look waits."""
-_AS_LONG_AS_CALLS = 8
-"""How many times as long as a look took the next one waits, at least."""
 
 
 def main(
@@ -98,8 +96,7 @@ def _attentive(
 
     Flower would sleep for 3 s after each look that found none. One that found none here is done
     again, each time after a quarter of the time since the last message, or since the beginning,
-    until that is as long as Flower's own wait: 3 s are waited by whoever is not asked for 12 s. A
-    SuperLink that is long in answering is asked less often: many silos look at it.
+    until that is as long as Flower's own wait: 3 s are waited by whoever is not asked for 12 s.
 
     Args: came: is called when there is a message.
     """
@@ -108,16 +105,11 @@ def _attentive(
     @functools.wraps(pull)
     def pulled(*args: Any, **named: Any) -> Any:
         nonlocal heard
-        begun = now()
         while not (answer := pull(*args, **named)).messages_list:
-            ended = now()
-            wait = max(
-                _LOOK_SECONDS, _PATIENCE * (ended - heard), _AS_LONG_AS_CALLS * (ended - begun)
-            )
+            wait = max(_LOOK_SECONDS, _PATIENCE * (now() - heard))
             if wait >= _FLOWERS_SECONDS:
                 return answer
             sleep(wait)
-            begun = now()
         heard = now()
         came()
         return answer
