@@ -21,7 +21,7 @@ from silosynth.common.trust import Purpose, body_of, seal
 from silosynth.simulations.one_process import PlanShelf
 from silosynth.simulations.scenario import Member, federation
 from silosynth.simulations.scenario.federation import LEDGER, Federation
-from tests.support.tables.worlds import CALM, live, plan, scenario
+from tests.support.tables.worlds import live, plan, scenario
 
 
 def test_the_plan_and_the_result_are_opened_and_hashed_once_for_all_silos(
@@ -46,6 +46,15 @@ def test_the_plan_and_the_result_are_opened_and_hashed_once_for_all_silos(
     assert silos > 1
     assert seen["bundle"] == seen[Purpose.PLAN.value] == 1
     assert seen[Purpose.REQUEST.value] >= silos  # each of its own
+
+
+def _deciding(takes: str) -> dict[str, Any]:
+    """Return the calm scenario's regions, with persons who decide."""
+    person = {"approval": {"by": "person", "takes": takes}}
+    return {
+        "eu": {"silos": ["north", "south"], **person},
+        "us": {"silos": ["west", "east"], **person},
+    }
 
 
 def test_a_plan_that_waits_for_persons_is_kept_once_and_few_ledgers_are_awake(
@@ -74,8 +83,7 @@ def test_a_plan_that_waits_for_persons_is_kept_once_and_few_ledgers_are_awake(
     monkeypatch.setattr(Member, "rest", rests)
     monkeypatch.setattr(Federation, "_open", opens)
     monkeypatch.setattr(PlanShelf, "put", puts)
-    person = {"approval": {"by": "person", "takes": "1h"}}
-    regions = {name: region | person for name, region in CALM["regions"].items()}
+    regions = _deciding("1h")
     impatient = plan(approval_seconds=7200)
     few = live(impatient, scenario(regions=regions), tmp_path / "few")
     assert (few.error, few.broken) == (None, ())
@@ -93,9 +101,7 @@ def test_a_plan_that_waits_for_persons_is_kept_once_and_few_ledgers_are_awake(
 
 
 def test_a_plan_that_nobody_decided_about_stands_whole_in_the_silos_file(tmp_path: Path) -> None:
-    person = {"approval": {"by": "person", "takes": "3h"}}
-    regions = {name: region | person for name, region in CALM["regions"].items()}
-    came = live(plan(approval_seconds=60), scenario(regions=regions), tmp_path / "run")
+    came = live(plan(approval_seconds=60), scenario(regions=_deciding("3h")), tmp_path / "run")
     assert came.error is not None
     with Ledger.open(tmp_path / "run" / "silos" / "north" / LEDGER, caps={}) as ledger:
         (waits,) = ledger.pending()
