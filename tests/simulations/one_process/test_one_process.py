@@ -64,12 +64,16 @@ def test_a_ledger_that_rests_is_the_ledger_that_it_was(path: Path) -> None:
     assert ledger.charge("a", "h", cost_units=3) is None
     ledger.rest()
     assert ledger.image() == image
+    ledger.charge("b", "h", cost_units=4)  # it wakes, and rests as what it is by then
+    ledger.rest()
+    image = ledger.image()
+    assert ledger.spent(PROJECT) == 7
     ledger.rest()
     ledger.close()
     with pytest.raises(LedgerUnavailable):
         ledger.spent(PROJECT)
     with Ledger.hold(image, path=path, caps=CAPS) as again:
-        assert again.spent(PROJECT) == 3
+        assert again.spent(PROJECT) == 7
 
 
 def test_a_plan_waits_on_the_shelf_and_in_the_file_that_is_left(path: Path) -> None:
