@@ -99,7 +99,14 @@ def simulate_command(
             },
         )
         simulate_folders(
-            plan, schema=schema, silos=silos, by=by, out=out, force=force, as_json=as_json
+            plan,
+            schema=schema,
+            silos=silos,
+            by=by,
+            out=out,
+            force=force,
+            accept_misfits=of_rows.accept_misfits,
+            as_json=as_json,
         )
         return
     loaded, described = load_plan(plan), load_schema(schema)

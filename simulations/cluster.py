@@ -35,25 +35,21 @@ from silosynth.simulations.one_process import fits_memory
 from silosynth.simulations.silos import SiloDirectory
 
 _CONNECT_SECONDS = 600.0
-_CHUNK = 200
 _SIGNED_BYTES = 2_000
 
 
-def _in_chunks(events: Iterable[Event], *, held: bool) -> Iterator[Event]:
-    """Pass answers on by chunks, once every charge behind them is on disk: one sync a chunk."""
-    waiting: list[Event] = []
-    for event in events:
-        waiting.append(event)
-        if not held or len(waiting) == _CHUNK:
-            yield from _synced(waiting, held=held)
-            waiting = []
-    yield from _synced(waiting, held=held)
+def _synced(events: Iterable[Event], *, held: bool) -> Iterator[Event]:
+    """Pass a phase's answers on once every charge behind them is on disk: one sync a phase.
 
-
-def _synced(events: list[Event], *, held: bool) -> list[Event]:
-    if held and events:
+    A sync is of the whole machine's disks. Where ledgers sync by themselves, answers pass at once.
+    """
+    if not held:
+        yield from events
+        return
+    waiting = list(events)
+    if waiting:
         os.sync()
-    return events
+    yield from waiting
 
 
 def run_cluster(
@@ -95,7 +91,7 @@ def run_cluster(
                 events = send_requests(
                     grid, requests, plan=plan, nodes=nodes, stopping=stopped.is_set
                 )
-                return _in_chunks(events, held=held)
+                return _synced(events, held=held)
 
             def agree(steps: Sequence[Agree]) -> Iterator[Event]:
                 return send_steps(grid, steps, plan=plan, nodes=nodes, stopping=stopped.is_set)

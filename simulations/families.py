@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from silosynth.client.families import find_tables
+from silosynth.client.families import find_tables, passed_over
 from silosynth.client.noise import BitSource
 from silosynth.common.cli import emit, say
 from silosynth.common.errors import InvalidArgument, OutputExists, RunFailed
@@ -133,6 +133,7 @@ def simulate_folders(
     by: str | None,
     out: Path,
     force: bool,
+    accept_misfits: bool,
     as_json: bool,
 ) -> None:
     """Run ``simulate`` of several tables: sampler, certificate and report in the run's directory.
@@ -142,7 +143,12 @@ def simulate_folders(
     loaded, described = load_plan(plan), load_tables(schema)
     if force:
         remove_run(out)
+    if accept_misfits:
+        say("--anyway changes nothing of several tables: no fit of a column stops their run")
     folders = silos_of_run(loaded, described, silos=silos, by=by, out=out, tell=say)
+    for silo, folder in ({"": silos} if by else folders).items():
+        for line in passed_over(find_tables(folder, schema=described), schema=described):
+            say(f"{silo}: {line}" if silo else line)
     with progress_bars() as progress:
         sampler = simulate_tables(
             loaded,

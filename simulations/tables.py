@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from silosynth.client.csv import sniff_dialect
+from silosynth.client.csv import bad_lines_words, count_bad_lines, sniff_dialect
 from silosynth.client.maps import NO_MAP, SiloMap, check_map, check_reviewed, load_map
 from silosynth.client.source import (
     ENDINGS,
@@ -47,23 +47,27 @@ def read_silos(
             raise InvalidArgument(
                 f"{path} is one table", hint="say which column splits it into silos with --by"
             )
-        table = read_untyped(path, dialect=_dialect(path, schema=schema))
+        dialect = _dialect(path, schema=schema)
+        table = read_untyped(path, dialect=dialect)
+        _say_passed_over(path, dialect=dialect, schema=schema)
         parts = split_table(table, by=by)
         declared = {a.name for a in schema.attributes} | {person_column}
         return {n: t if by in declared else t.drop_columns([by]) for n, t in parts.items()}
     if by is not None:
         raise InvalidArgument("--by splits one table", hint=f"leave it out: {path} is a directory")
-    return {
-        silo: read_table(
+    tables = {}
+    for silo, file in find_silos(path).items():
+        dialect = _dialect(file, schema=schema)
+        tables[silo] = read_table(
             file,
             schema=schema,
-            dialect=_dialect(file, schema=schema),
+            dialect=dialect,
             person_column=person_column,
             silo_map=(maps or {}).get(silo, NO_MAP),
             allow_extra=bool(maps),
         )
-        for silo, file in find_silos(path).items()
-    }
+        _say_passed_over(file, dialect=dialect, schema=schema)
+    return tables
 
 
 def read_maps(path: Path) -> dict[str, SiloMap]:
@@ -102,6 +106,19 @@ def _dialect(path: Path, *, schema: Schema) -> CsvDialect | None:
     if schema.csv is None and not found.reads_as(CsvDialect()):
         say(f"{path}: read as a text file with {found.describe()}")
     return found
+
+
+def _say_passed_over(path: Path, *, dialect: CsvDialect | None, schema: Schema) -> None:
+    """Say how many lines of a text file were passed over, as a silo's check of it does."""
+    if dialect is not None:
+        names = tuple(a.name for a in schema.attributes)
+        say_bad_lines(path, count_bad_lines(path, dialect=dialect, names=names))
+
+
+def say_bad_lines(path: Path, count: int) -> None:
+    """Say that so many lines of a file are passed over; nothing of none."""
+    if count:
+        say(f"{path}: {bad_lines_words(count)}")
 
 
 def check_maps(

@@ -47,6 +47,7 @@ ROWS, ATTRIBUTES = 200, 8
 RUNS = 1 if is_quick() else 3
 SIZES = (10, 30, 100) if is_quick() else (10, 100, 1000)
 GATED = MOST_SHARED = 1000
+LARGEST, LARGEST_MB = 10_000, 4096.0
 PLANS: dict[str, dict[str, Any]] = {
     "mst": {"method": "mst"},
     "aim": {"method": "aim"},
@@ -156,7 +157,10 @@ def local(folder: Path, silos: int) -> Measured:
 def week(folder: Path, silos: int) -> Measured:
     """Live through a week of virtual time."""
     took = run(folder, "mst", "--scenario", str(folder / "week.yaml"))
-    yield from _of(f"{silos} silos, MST, a week of virtual time", took, seconds=None)
+    most = LARGEST_MB if silos == LARGEST else None
+    yield from _of(
+        f"{silos} silos, MST, a week of virtual time", took, seconds=None, megabytes=most
+    )
     return took.cpu
 
 
@@ -223,7 +227,7 @@ def processes(folder: Path, silos: int) -> Measured:
 
 PARTS = {"local": local, "week": week, "ray": ray, "processes": processes}
 OF_THEIR_OWN = {
-    "week": SIZES if is_quick() else (*SIZES, 3000),
+    "week": SIZES if is_quick() else (*SIZES, LARGEST),
     "ray": (10, 30) if is_quick() else (100, 1000),
     "processes": (3,) if is_quick() else (3, 30),
 }
@@ -250,9 +254,11 @@ def figures(part: str, sizes: Sequence[int], *, directory: Path) -> Iterator[Fig
         picture.write_text(growth_picture(cpu, title=f"{part}: CPU seconds over silos"))
 
 
-def _of(name: str, took: Took, *, seconds: float | None) -> list[Figure]:
-    """Return the figures of one command."""
-    memory = None if seconds is None else 1536.0
+def _of(
+    name: str, took: Took, *, seconds: float | None, megabytes: float | None = None
+) -> list[Figure]:
+    """Return the figures of one command, with its gates."""
+    memory = megabytes if seconds is None else 1536.0
     return [
         Figure(figure=name, value=took.seconds, unit="s", at_most=seconds),
         Figure(figure=f"{name}, CPU", value=took.cpu, unit="s"),

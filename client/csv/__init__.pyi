@@ -1,6 +1,7 @@
 from .dialects import sniff_dialect
 from .files import (
     as_plain_text,
+    bad_lines_words,
     count_bad_lines,
     csv_columns,
     csv_fault,
@@ -14,6 +15,7 @@ from .odd import is_legal, last_byte, read_chunks, read_oddly
 
 __all__ = [
     "as_plain_text",
+    "bad_lines_words",
     "count_bad_lines",
     "csv_columns",
     "csv_fault",

@@ -98,6 +98,16 @@ def count_bad_lines(
     return found
 
 
+def bad_lines_words(count: int) -> str:
+    """Say of lines that were counted so that they are passed over.
+
+    >>> bad_lines_words(1)
+    '1 line has more or fewer fields than the header line: not read'
+    """
+    lines = "1 line has" if count == 1 else f"{count} lines have"
+    return f"{lines} more or fewer fields than the header line: not read"
+
+
 def csv_options(
     columns: Sequence[str],
     *,

@@ -1,7 +1,7 @@
 from .join import Joined, join_tables
 from .owners import BY, KEY, PERSON
 from .source import FamilyRows
-from .survey import find_tables, survey_families
+from .survey import find_tables, passed_over, survey_families
 
 __all__ = [
     "BY",
@@ -11,5 +11,6 @@ __all__ = [
     "Joined",
     "find_tables",
     "join_tables",
+    "passed_over",
     "survey_families",
 ]

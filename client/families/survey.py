@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from silosynth.client.csv import bad_lines_words, count_bad_lines, sniff_dialect
 from silosynth.client.families.join import Joined, Nobodys, join_tables
 from silosynth.client.families.opened import own_columns
 from silosynth.client.families.rows import Told, code_families
-from silosynth.client.source import Survey, Tally, table_name, tables_in
+from silosynth.client.source import Survey, Tally, is_text_file, table_name, tables_in
 from silosynth.common.errors import InvalidTable
 from silosynth.common.tables import TablesSchema, table_like
 
@@ -36,6 +37,18 @@ def find_tables(folder: Path, *, schema: TablesSchema) -> dict[str, Path]:
             )
         found[name] = own[0]
     return found
+
+
+def passed_over(files: Mapping[str, Path], *, schema: TablesSchema) -> tuple[str, ...]:
+    """Say of tables in text files how many lines are passed over; for the operator's eyes alone."""
+    told = []
+    for name, file in files.items():
+        if is_text_file(file):
+            own = own_columns(schema, name)
+            how, names = own.csv or sniff_dialect(file), tuple(a.name for a in own.attributes)
+            if bad := count_bad_lines(file, dialect=how, names=names):
+                told.append(f"{name}: {bad_lines_words(bad)}")
+    return tuple(told)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from .ledger import Ledger
 from .mirror import noted_mirror
 from .rebuild import is_ledger, lengthened, read_ledger
 from .tables import FILE_VERSION
-from .waiting import WaitingPlan
+from .waiting import WaitingPlan, check_size, restore_waiting
 
 __all__ = [
     "FILE_VERSION",
@@ -15,6 +15,7 @@ __all__ = [
     "Ledger",
     "WaitingPlan",
     "begin",
+    "check_size",
     "copy_before",
     "end_body",
     "fence_path",
@@ -27,4 +28,5 @@ __all__ = [
     "read_fence",
     "read_ledger",
     "record",
+    "restore_waiting",
 ]

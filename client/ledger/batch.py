@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-from silosynth.client.ledger.file import translated
+from silosynth.client.ledger.file import open_image, translated
 from silosynth.common.errors import LedgerUnavailable
 
 T = TypeVar("T")
@@ -117,6 +117,13 @@ class Batch:
                 self._fail(err)
                 raise
 
+    def image(self) -> bytes:
+        """Return the bytes of the whole file, as they are now."""
+        return self.read(lambda connection: connection.serialize())
+
+    def rest(self) -> None:
+        """Leave a file open: nobody else may have it meanwhile."""
+
     def refuse(self, error: LedgerUnavailable) -> None:
         """Refuse everything from here on, with this error unless there is one already."""
         with self._turn():
@@ -196,6 +203,42 @@ class Batch:
                 self._connection.execute("ROLLBACK")
         took = time.monotonic() - start
         self._grace_seconds = min(took / 10, LONGEST_GRACE_SECONDS) if len(jobs) > 1 else 0.0
+
+
+class HeldBatch(Batch):
+    """Own a ledger in memory, for simulations alone: one that rests is bytes, without a connection.
+
+    A connection takes ten times as much memory as what it holds.
+    """
+
+    def __init__(self, image: bytes) -> None:
+        """Take a ledger's bytes; raise LedgerUnavailable where they are none."""
+        super().__init__(open_image(image))
+        self._resting: bytes | None = None
+
+    def rest(self) -> None:
+        """Close the connection until something is asked; what is committed stays."""
+        with super()._turn():
+            if self._resting is None and self._failure is None:
+                self._resting = self._connection.serialize()
+                self._connection.close()
+
+    def image(self) -> bytes:
+        """Return the ledger's bytes as they are now."""
+        return self._resting or super().image()
+
+    def close(self) -> None:
+        """Refuse everything from here on; a ledger that rests is not woken for it."""
+        self._resting = None
+        super().close()
+
+    @contextmanager
+    def _turn(self, *, answered: Callable[[], bool] = lambda: False) -> Iterator[bool]:
+        """Wait as a batch does, and connect again to a ledger that rests."""
+        with super()._turn(answered=answered) as mine:
+            if mine and self._resting is not None:
+                self._connection, self._resting = open_image(self._resting, known=True), None
+            yield mine
 
 
 def _as_failure(error: BaseException) -> LedgerUnavailable:

@@ -27,6 +27,7 @@ from silosynth.common.errors import LedgerUnavailable
 from silosynth.common.files import replace_file, sync_directory
 
 _IMAGE_PAGE_BYTES = 1024
+_IMAGE_STATEMENTS = 4
 _SETTINGS = (
     "locking_mode = EXCLUSIVE",
     "synchronous = EXTRA",
@@ -71,8 +72,10 @@ def new_image(*, at: str) -> bytes:
         return connection.serialize()
 
 
-def open_image(image: bytes) -> sqlite3.Connection:
+def open_image(image: bytes, *, known: bool = False) -> sqlite3.Connection:
     """Open a ledger's bytes in memory, for simulations alone: a commit reaches no disk.
+
+    Args: known: they are of a ledger that this process opened before, and left as it was.
 
     Raises LedgerUnavailable when they are no ledger, or one of an unknown version.
     """
@@ -81,7 +84,8 @@ def open_image(image: bytes) -> sqlite3.Connection:
         try:
             connection.deserialize(image)
             _set(connection)
-            _lock(connection, None)
+            if not known:
+                _lock(connection, None)
         except BaseException:
             connection.close()
             raise
@@ -177,8 +181,16 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _memory() -> sqlite3.Connection:
-    """Connect to a database of this process's own memory."""
-    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    """Connect to a database of this process's own memory.
+
+    A process has thousands of them, and a statement that was prepared is larger than an entry.
+    """
+    return sqlite3.connect(
+        ":memory:",
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=_IMAGE_STATEMENTS,
+    )
 
 
 def _set(connection: sqlite3.Connection) -> None:

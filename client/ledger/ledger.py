@@ -10,7 +10,7 @@ from sqlite3 import Connection
 from types import TracebackType
 from typing import Self
 
-from silosynth.client.ledger.batch import Batch
+from silosynth.client.ledger.batch import Batch, HeldBatch
 from silosynth.client.ledger.checks import check_text, check_units, check_vector
 from silosynth.client.ledger.copied import Copied, named_entry, records_after
 from silosynth.client.ledger.fence import (
@@ -26,7 +26,6 @@ from silosynth.client.ledger.file import (
     create_file,
     new_image,
     open_file,
-    open_image,
     read_account,
     read_entries,
 )
@@ -154,7 +153,7 @@ class Ledger(Statements):
 
         Args: path: the file that the bytes are of, beside which its fence stands.
         """
-        batch = Batch(open_image(image))
+        batch = HeldBatch(image)
         ledger = cls(batch, path=path, scopes=(), clock=clock, reached=reached)
         return ledger._checked(caps, (), recoveries=(), mirror=None)
 
@@ -165,7 +164,11 @@ class Ledger(Statements):
 
     def image(self) -> bytes:
         """Return the ledger's bytes as they are now: those of its file, whole."""
-        return self._batch.read(lambda connection: connection.serialize())
+        return self._batch.image()
+
+    def rest(self) -> None:
+        """Let go of the memory of a ledger that is held, until it is asked something."""
+        self._batch.rest()
 
     def _checked(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from silosynth.common.audit import digest
@@ -62,6 +63,22 @@ def add_waiting(
     ).fetchall()
     connection.executemany("DELETE FROM waiting WHERE place = ?", [(place,) for place, _ in gone])
     return tuple(plan for _, plan in gone)
+
+
+def restore_waiting(connection: sqlite3.Connection, plans: Mapping[bytes, bytes]) -> None:
+    """Put plans in the place of what stands for them, for simulations alone.
+
+    Args: plans: by what stands for each in a ledger that many silos' plans would not fit beside.
+    """
+    columns = "place, plan, signer, at, content"
+    rows = connection.execute(f"SELECT {columns} FROM waiting").fetchall()
+    for place, plan_digest, signer, at, content in rows:
+        if (plan := plans.get(bytes(content))) is None:
+            continue
+        held = seal_row(place=place, plan_digest=plan_digest, signer=signer, at=at, plan=plan)
+        connection.execute(
+            "UPDATE waiting SET sha256 = ?, content = ? WHERE place = ?", (held, plan, place)
+        )
 
 
 def count_waiting(connection: sqlite3.Connection) -> int:

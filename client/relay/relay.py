@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -29,6 +28,7 @@ from flwr.clientapp import ClientApp
 
 from silosynth.client.relay.first import FirstNode, Node
 from silosynth.client.relay.messages import make_sealed_relay
+from silosynth.client.relay.post import Post, post_of
 from silosynth.client.relay.pushing import push_answer
 from silosynth.client.relay.superlink_session import Session, open_session
 from silosynth.client.rpc import RemoteGateway
@@ -50,9 +50,6 @@ from silosynth.common.telemetry import Telemetry, log, strip_colours
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.1
-# A run asks its phases seconds apart; where none has asked for longer, a silo's machine sleeps.
-_RECENT_SECONDS = 30.0
-_IDLE_SECONDS = 0.5
 _RESTART_SECONDS = 1.0
 # A killed SuperNode whose session cannot be ended is taken for connected, and refused, for 60 s.
 _REJOIN_SECONDS = 90.0
@@ -131,8 +128,8 @@ def serve_relay(
             with _supernode(settings, waiting, port=port, secret_file=secret_file) as node:
                 log("relay-started", silo=settings.silo, superlink=settings.superlink)
                 try:
-                    secret = secret_file.read_bytes()
-                    _answer_tasks(app, node, port=port, secret=secret, stopping=stopping)
+                    secret, post = secret_file.read_bytes(), Post(post_of(secret_file))
+                    _answer_tasks(app, node, port=port, secret=secret, post=post, stopping=stopping)
                 except _Lost as err:
                     give_up = time.monotonic() + _REJOIN_SECONDS
                     log("supernode-restarted", silo=settings.silo, why=str(err))
@@ -174,31 +171,27 @@ def _answer_tasks(
     *,
     port: int,
     secret: bytes,
+    post: Post,
     stopping: Callable[[], bool],
 ) -> None:
     """Answer the tasks of one SuperNode; raise _Lost when it has to be started again."""
     acquire = SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=_PROTECTED)
-    late, heard, answered = time.monotonic() + _START_SECONDS, False, -inf
+    late, heard = time.monotonic() + _START_SECONDS, False
     with closing(_client(port, acquire)) as client:
         while not stopping():
             _check_alive(node)
+            if not post.is_due():
+                time.sleep(_POLL_SECONDS)
+                continue
             token = _take_task(client, node)
             if token is None and (heard or time.monotonic() > late):
                 raise _Lost("it does not listen")
             heard = heard or token is not None
+            post.asked(heard=heard, answered=bool(token))
             if token:
                 _answer_task(app, node, port=port, token=token)
-                answered = time.monotonic()
             else:
-                time.sleep(_pause(heard=heard, idle_seconds=time.monotonic() - answered))
-
-
-def _pause(*, heard: bool, idle_seconds: float) -> float:
-    """Return the seconds until a SuperNode is asked for a task again.
-
-    ``idle_seconds`` ago the last one was answered. One that has not been ``heard`` yet starts.
-    """
-    return _POLL_SECONDS if not heard or idle_seconds < _RECENT_SECONDS else _IDLE_SECONDS
+                time.sleep(_POLL_SECONDS)
 
 
 def _take_task(client: RuntimeHttpClient, node: Node) -> str | None:
@@ -299,12 +292,13 @@ def _supernode(
 ) -> Iterator[Node]:
     """Run a SuperNode that ends with this process, whatever ends it."""
     words = supernode_words(settings, port=port, secret_file=secret_file)
+    limits = _limits(settings, post=post_of(secret_file))
     process: Node
     if first:
         process = node = first.pop()
-        node.start(words, limits=_limits(settings), piped=settings.json_logs)
+        node.start(words, limits=limits, piped=settings.json_logs)
     else:
-        process = _fresh_node(settings, words)
+        process = _fresh_node(settings, words, limits=limits)
     if process.stdout is not None:
         lines = process.stdout
         threading.Thread(target=_pass_lines, args=(lines,), name="lines", daemon=True).start()
@@ -328,9 +322,9 @@ def _pass_lines(lines: IO[bytes]) -> None:
                 log("supernode", text=text[:_MOST_OF_A_LINE])
 
 
-def _fresh_node(settings: RelaySettings, words: list[str]) -> Node:
+def _fresh_node(settings: RelaySettings, words: list[str], *, limits: dict[str, Any]) -> Node:
     """Start a SuperNode in an interpreter of its own."""
-    start = _START.format(parent=os.getpid(), limits=_limits(settings))
+    start = _START.format(parent=os.getpid(), limits=limits)
     return subprocess.Popen(
         [sys.executable, "-c", start, *words],
         stdin=subprocess.DEVNULL,
@@ -360,10 +354,10 @@ def supernode_words(settings: RelaySettings, *, port: int, secret_file: Path) ->
     return words + (["--root-certificates", str(settings.ca)] if settings.ca else [])
 
 
-def _limits(settings: RelaySettings) -> dict[str, Any]:
+def _limits(settings: RelaySettings, *, post: Path) -> dict[str, Any]:
     """Return what ``supernode.main`` is told."""
     heard = str(settings.heard.absolute()) if settings.heard else None
-    return {"seconds": _PASS_SECONDS, "stuck": _STUCK, "heard": heard}
+    return {"seconds": _PASS_SECONDS, "stuck": _STUCK, "heard": heard, "post": str(post)}
 
 
 def _check_alive(node: Node) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from silosynth.client.relay.post import touching
 from silosynth.common.flower.node_process import (
     RetryInvoker,
     constant,
@@ -36,11 +37,14 @@ _PATIENCE = 0.25
 """Of the time since the last message: how long the next look waits."""
 
 
-def main(seconds: float, *, stuck: int, heard: str | None = None) -> NoReturn:
+def main(
+    seconds: float, *, stuck: int, heard: str | None = None, post: str | None = None
+) -> NoReturn:
     """Run a SuperNode whose calls to the SuperLink take at most ``seconds`` each, and end with it.
 
     Flower's options are taken from the command line. Args: stuck: the exit code where it ends
     though nobody asked it to. heard: the file that is touched whenever the SuperLink answers well.
+    post: the file that is touched whenever a message came.
     """
     end = functools.partial(_end, stuck)
     threading.excepthook = lambda _: end()
@@ -48,7 +52,7 @@ def main(seconds: float, *, stuck: int, heard: str | None = None) -> NoReturn:
     path = Path(heard) if heard else None
     limited = _limited(FleetHttpClient._unary_unary, seconds=seconds, end=end, heard=path)
     FleetHttpClient._unary_unary = limited  # type: ignore[method-assign]  # Flower has no seam here
-    pull = _attentive(FleetHttpClient.PullMessages)
+    pull = _attentive(FleetHttpClient.PullMessages, came=touching(post))
     FleetHttpClient.PullMessages = pull  # type: ignore[method-assign]  # nor one here
     code = stuck
     try:
@@ -84,6 +88,7 @@ def _limited(
 def _attentive(
     pull: Callable[..., Any],
     *,
+    came: Callable[[], None] = lambda: None,
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Callable[..., Any]:
@@ -92,6 +97,8 @@ def _attentive(
     Flower would sleep for 3 s after each look that found none. One that found none here is done
     again, each time after a quarter of the time since the last message, or since the beginning,
     until that is as long as Flower's own wait: 3 s are waited by whoever is not asked for 12 s.
+
+    Args: came: is called when there is a message.
     """
     heard = now()
 
@@ -104,6 +111,7 @@ def _attentive(
                 return answer
             sleep(wait)
         heard = now()
+        came()
         return answer
 
     return pulled

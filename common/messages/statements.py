@@ -27,6 +27,8 @@ from silosynth.common.trust import PublicKey, Purpose, SigningKey, unseal
 from silosynth.common.trust.seal import seal
 
 _MAX_STATEMENT_BYTES = 16 * 2**20
+_MAX_RESULT_BYTES = 2**30
+"""A result holds all receipts, 30 MB of 10,000 silos; a silo's policy says how much it takes."""
 
 
 class Answer(StrEnum):
@@ -144,7 +146,7 @@ def decode_statement(
     Args: trusted: the keys that may have signed it; None where nothing is signed.
     Raises Untrusted when no trusted key signed it, RunFailed when it is not of this kind.
     """
-    if len(data) > _MAX_STATEMENT_BYTES:
+    if len(data) > (_MAX_RESULT_BYTES if kind is Result else _MAX_STATEMENT_BYTES):
         raise RunFailed(f"a {kind.__name__.lower()} of {len(data)} bytes is too large")
     body = data if trusted is None else unseal(data, purpose=_PURPOSES[kind], trusted=trusted).body
     try:

@@ -146,7 +146,7 @@ def _take_verdict(state: State, event: Decided | Undecided) -> tuple[State, Comm
         return state, ()
     if verdict.answer is Answer.REFUSED:
         return _leave(state, event.silo, error=refused(verdict), then=_measure)
-    return _measure(replace(state, approved=(*state.approved, event.silo)))
+    return _measure(replace(state, approved=state.approved | {event.silo}))
 
 
 def _take_answer(state: State, event: Answered | Absent) -> tuple[State, Commands]:

@@ -212,7 +212,7 @@ class State(OfTables):
     silos: tuple[str, ...]
     phase: PhaseName | None = None
     stage: Stage
-    approved: tuple[str, ...] = ()
+    approved: frozenset[str] = frozenset()
     left: Mapping[str, str] = field(default_factory=dict)
     asked: Mapping[PhaseName, Question] = field(default_factory=dict)
     releases: Mapping[PhaseName, Mapping[str, Release]] = field(default_factory=dict)

@@ -15,11 +15,18 @@ from silosynth.common.plan import Method, Plan, plan_units
 from silosynth.common.schema import Schema
 from silosynth.common.trust import PublicKey, Purpose, SigningKey
 from silosynth.common.trust.seal import seal
-from silosynth.simulations.one_process import Remembered, write_private
+from silosynth.simulations.one_process import (
+    PlanShelf,
+    Remembered,
+    ShelvedLedger,
+    write_private,
+)
 from silosynth.simulations.scenario.member import Killed, Member, RowsOf, lied, source_of
 
 COORDINATOR = "coordinator"
 LEDGER = "ledger.sqlite"
+_MOST_AWAKE = 1000
+"""Ledgers whose connections are open at a time: the others rest."""
 
 
 class Federation:
@@ -38,7 +45,9 @@ class Federation:
         self._plan, self._members, self._key = plan, members, key
         self._rows = rows
         self._codec, self._once = Codec(schema), Remembered()
-        self._caps = caps_of(plan)
+        self._caps, self._shelf = caps_of(plan), PlanShelf()
+        self._ledgers: dict[str, ShelvedLedger] = {}
+        self._awake: dict[str, Member] = {}
         for member in members.values():
             member.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             member.ledger = Ledger.blank(clock=member.now)
@@ -57,8 +66,9 @@ class Federation:
     def close(self) -> None:
         """End all gateways, and leave their ledgers as files that an auditor can open."""
         for member in self._members.values():
+            whole = self._whole(member)
             member.close()
-            write_private(member.directory / LEDGER, member.ledger)
+            write_private(member.directory / LEDGER, whole)
 
     def gateway(self, silo: str) -> Gateway:
         """Return a silo's gateway, started anew if it was killed."""
@@ -109,21 +119,20 @@ class Federation:
         ledger = self._open(member)[1]
         decide(member, ledger, self._plan, coordinator=self._key.public, refuses=refuses)
 
-    def ledger(self, silo: str) -> Ledger:
+    def ledger(self, silo: str) -> ShelvedLedger:
         """Return a silo's open ledger."""
-        return self._open(self._members[silo])[1]
+        self._open(self._members[silo])
+        return self._ledgers[silo]
 
     def _open(self, member: Member) -> tuple[Gateway, Ledger]:
-        """Open a silo's ledger and gateway, unless they are."""
+        """Open a silo's ledger and gateway, unless they are; let another's ledger rest for it."""
+        self._awake.pop(member.name, None)
+        self._awake[member.name] = member
+        if len(self._awake) > _MOST_AWAKE:
+            self._awake.pop(next(iter(self._awake))).rest()
         if member.opened is not None:
             return member.opened
-        ledger = Ledger.hold(
-            member.ledger,
-            path=member.directory / LEDGER,
-            caps=self._caps,
-            clock=member.now,
-            reached=member.reached,
-        )
+        ledger = self._ledgers[member.name] = self._hold(member, caps=self._caps)
         gateway = make_gateway(
             member,
             plan=self._plan,
@@ -134,8 +143,25 @@ class Federation:
             records=member.records,
             once=self._once,
         )
-        member.opened = gateway, ledger
+        member.opened, member.ledger = (gateway, ledger), b""
         return member.opened
+
+    def _hold(self, member: Member, *, caps: Mapping[Scope, int]) -> ShelvedLedger:
+        """Open a silo's ledger, whose plans that wait are on the shelf."""
+        return ShelvedLedger.hold(
+            member.ledger,
+            path=member.directory / LEDGER,
+            caps=caps,
+            clock=member.now,
+            reached=member.reached,
+        ).beside(self._shelf)
+
+    def _whole(self, member: Member) -> bytes:
+        """Return a silo's ledger as its file is to hold it: with the plans that wait."""
+        if member.opened is not None:
+            return self._ledgers[member.name].whole()
+        with self._hold(member, caps={}) as ledger:
+            return ledger.whole()
 
 
 def caps_of(plan: Plan) -> dict[Scope, int]:

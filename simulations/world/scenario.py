@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -216,7 +217,9 @@ class Scenario(PlainModel):
         """Raise ValueError for a silo that stands twice, or is named and not there."""
         homes = self.homes()
         if len(homes) < sum(len(r.names()) for r in self.regions.values()):
-            raise ValueError("a silo stands in two regions, or twice in one")
+            times = Counter(s for r in self.regions.values() for s in r.names())
+            twice = next(s for s, count in times.items() if count > 1)
+            raise ValueError(f"silo {twice!r} stands in two regions, or twice in one")
         for silo in self.silos:
             if silo not in homes:
                 raise ValueError(f"silos: {silo!r} stands in no region")
@@ -309,7 +312,12 @@ def _check_keepable(name: str, rules: Rules, *, silos: int) -> None:
 
 def parse_scenario(data: Any, *, origin: str) -> Scenario:
     """Build a scenario from plain data; raise InvalidArgument naming ``origin`` and the field."""
-    if isinstance(data, Mapping) and data.get("version", 1) != SCENARIO_VERSION:
+    if not isinstance(data, Mapping):
+        what = "is empty" if data is None else "is no mapping of fields to values"
+        raise InvalidArgument(
+            f"{origin}: {what}", hint="'silosynth scenario new' writes a scenario to begin with"
+        )
+    if data.get("version", 1) != SCENARIO_VERSION:
         raise InvalidArgument(
             f"{origin}: version {data['version']!r} is not known", hint=f"use {SCENARIO_VERSION}"
         )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from silosynth.common.errors import InvalidTable
-from silosynth.simulations.tables import match_roster, silo_name, split_table
+from silosynth.common.schema import parse_schema
+from silosynth.simulations.tables import match_roster, read_silos, silo_name, split_table
 
 VALUES = st.sampled_from(["north", "south", "New York", "D.C.", None])
 
@@ -60,3 +63,21 @@ def test_tables_and_roster_must_be_the_same_silos(names: tuple[str, ...], words:
     tables = {name: pa.table({"x": [1]}) for name in names}
     with pytest.raises(InvalidTable, match=words):
         match_roster(tables, roster=("a", "b"))
+
+
+@pytest.mark.parametrize("by", [None, "where"])
+def test_lines_that_are_passed_over_are_counted(
+    by: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "silos"
+    folder.mkdir()
+    lines = ["where,ill", *["a,yes", "b,no"] * 60]
+    (folder / "whole.csv").write_text("\n".join(lines) + "\n")
+    (folder / "torn.csv").write_text("\n".join([*lines, "End of report", "a,yes,1"]) + "\n")
+    attributes = [{"name": n, "kind": "categorical", "categories": ["x"]} for n in ("where", "ill")]
+    schema = parse_schema({"name": "s", "attributes": attributes, "source": "public"})
+    path = folder if by is None else folder / "torn.csv"
+    assert read_silos(path, schema=schema, by=by)
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("2 lines have more or fewer fields than the header line: not read") == 1
+    assert said.count("not read") == 1

@@ -240,3 +240,20 @@ def test_what_is_wrong_with_silos_is_one_line(
     assert run(simulate(ended, "--by", "town", "--force", out="q")) == 0, (
         "it is put right by --force"
     )
+
+
+def test_lines_that_are_passed_over_are_counted_and_anyway_says_what_it_does(
+    ended: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ended / "torn"
+    export(place)
+    with (place / "people.csv").open("a") as file:
+        file.write("End of report\n")
+    words = simulate(ended, "--by", "town", "--anyway", out="torn-run")
+    words[words.index("--silos") + 1] = str(place)
+    capsys.readouterr()
+    assert run(words) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "people: 1 line has more or fewer fields than the header line: not read" in said
+    assert said.count("not read") == 1
+    assert "--anyway changes nothing of several tables" in said

@@ -18,7 +18,7 @@ from silosynth.common.plan import PhaseName, encode_plan
 from silosynth.common.schema import dump_schema
 from silosynth.server.coordinator import Answered, Ask
 from silosynth.server.coordinator.machine import start
-from silosynth.simulations.cluster import _CHUNK, _in_chunks
+from silosynth.simulations.cluster import _synced
 from silosynth.simulations.one_process import HeldLedgers
 from silosynth.simulations.silos import (
     KeptGateways,
@@ -195,16 +195,16 @@ def _answers(count: int) -> list[Answered]:
     return [Answered(phase=PhaseName.ONE_WAY, silo=f"s{i}", data=b"") for i in range(count)]
 
 
-@pytest.mark.parametrize(("count", "syncs"), [(0, 0), (1, 1), (_CHUNK, 1), (_CHUNK + 1, 2)])
-def test_answers_go_on_by_chunks_with_one_sync_each(
+@pytest.mark.parametrize(("count", "syncs"), [(0, 0), (1, 1), (1000, 1)])
+def test_the_answers_of_a_phase_go_on_together_after_one_sync(
     count: int, syncs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[int] = []
     passed: list[Any] = []
     monkeypatch.setattr(os, "sync", lambda: synced.append(len(passed)))
-    passed.extend(_in_chunks(_answers(count), held=True))
+    passed.extend(_synced(_answers(count), held=True))
     assert passed == _answers(count)
-    assert len(synced) == syncs
+    assert synced == [0] * syncs
 
 
 def test_no_answer_goes_on_before_the_sync(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,5 +213,5 @@ def test_no_answer_goes_on_before_the_sync(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(os, "sync", fails)
     with pytest.raises(RunFailed):
-        next(_in_chunks(_answers(1), held=True))
-    assert list(_in_chunks(_answers(2), held=False)) == _answers(2)
+        next(_synced(_answers(1), held=True))
+    assert list(_synced(_answers(2), held=False)) == _answers(2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from silosynth.client.csv import count_bad_lines
+from silosynth.client.csv import bad_lines_words, count_bad_lines
 from silosynth.client.policy import DatasetSection, PolicyFile
 from silosynth.client.silo.rows.datasets import (
     load_checked_map,
@@ -94,4 +94,4 @@ def _bad_lines(section: DatasetSection, *, schema: Schema) -> list[str]:
     files = list_files(Path(section.path), endings=CSV)
     dialect = section.csv or schema.csv
     bad = sum(count_bad_lines(file, dialect=dialect, names=names) for file in files)
-    return [f"{bad} lines have more or fewer fields than the header line: not read"] if bad else []
+    return [bad_lines_words(bad)] if bad else []

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from silosynth.client.relay import relay, supernode
+from silosynth.client.relay import post, relay, supernode
 from silosynth.simulations.real_time.forked import Launcher
 from tests.support.patience import patience
 
@@ -193,13 +193,50 @@ def test_a_task_that_may_be_lost_restarts_the_supernode(
 
 def _tasks(number: int, node: Any) -> None:
     app: Any = None
-    relay._answer_tasks(app, node, port=number, secret=b"s" * 32, stopping=lambda: False)
+    nowhere = post.Post(Path(os.devnull).with_name("nowhere"))
+    secret = b"s" * 32
+    relay._answer_tasks(app, node, port=number, secret=secret, post=nowhere, stopping=lambda: False)
 
 
-def test_who_was_asked_of_late_is_asked_soon_again_and_who_is_idle_sleeps() -> None:
-    assert relay._pause(heard=False, idle_seconds=1e9) == relay._POLL_SECONDS  # it starts
-    assert relay._pause(heard=True, idle_seconds=10) == relay._POLL_SECONDS
-    assert relay._pause(heard=True, idle_seconds=3600) == relay._IDLE_SECONDS
+def test_a_supernode_is_asked_for_a_task_when_a_message_came_and_else_seldom(
+    tmp_path: Path,
+) -> None:
+    looks, path = Looks(), tmp_path / "post"
+    asks = post.Post(path, now=looks.now)
+    for _ in range(3):  # it starts
+        assert asks.is_due()
+        asks.asked(heard=False, answered=False)
+    asks.asked(heard=True, answered=False)
+    looks.sleep(post.IDLE_SECONDS - 0.1)
+    assert not asks.is_due()
+    looks.sleep(0.2)
+    assert asks.is_due()  # where nobody touches the file, later
+    asks.asked(heard=True, answered=False)
+    assert not asks.is_due()
+    post.touching(str(path))()
+    for _ in range(3):  # the message is on its way from the SuperLink, the task not there yet
+        assert asks.is_due()
+        asks.asked(heard=True, answered=False)
+        looks.sleep(0.1)
+    asks.asked(heard=True, answered=True)
+    assert not asks.is_due()
+    os.utime(path, ns=(1, 1))
+    assert asks.is_due()
+    looks.sleep(post.COMING_SECONDS)
+    asks.asked(heard=True, answered=False)
+    assert not asks.is_due()
+    post.touching(str(tmp_path / "gone" / "post"))()  # nobody is told, and nothing ends
+
+
+def test_a_supernode_says_when_a_message_came() -> None:
+    looks, told = Looks(1.0), list[float]()
+    pull = supernode._attentive(
+        looks.pull, came=lambda: told.append(looks.time), now=looks.now, sleep=looks.sleep
+    )
+    assert pull().messages_list
+    assert told == [looks.time]
+    assert not pull().messages_list
+    assert len(told) == 1
 
 
 @pytest.mark.usefixtures("_hurried")

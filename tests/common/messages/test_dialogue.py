@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from silosynth.common.certificate import certify_plan
 from silosynth.common.digest import canonical_json
 from silosynth.common.errors import RunFailed, Untrusted, WireVersion
 from silosynth.common.messages import (
@@ -11,6 +12,7 @@ from silosynth.common.messages import (
     Answer,
     Bundle,
     Identity,
+    Result,
     Verdict,
     decode_statement,
     encode_statement,
@@ -26,6 +28,7 @@ from silosynth.common.messages.wire_version import (
     version_in,
 )
 from silosynth.common.trust import SigningKey
+from tests.support.tables.worlds import plan
 
 KEY, OTHER = SigningKey.generate(), SigningKey.generate()
 DIGEST = "sha256:" + "0" * 64
@@ -61,6 +64,23 @@ def test_a_bundle_splits_where_it_was_joined() -> None:
     for cut in (b"", b"\x01", bundle.encode()[:5]):
         with pytest.raises(RunFailed, match="cut off"):
             Bundle.decode(cut)
+
+
+def test_a_result_holds_the_receipts_of_ten_thousand_silos_and_nothing_else_is_as_large() -> None:
+    made = plan()
+    receipts = {f"s{i}": ("A" * 900,) * 3 for i in range(10_000)}
+    result = Result(
+        plan_digest=made.digest,
+        sampler_digest=DIGEST,
+        certificate=certify_plan(made),
+        silos=tuple(receipts),
+        receipts=receipts,
+    )
+    data = encode_statement(result, key=KEY)
+    assert len(data) > 2**24
+    assert decode_statement(data, Result, trusted={KEY.public}) == result
+    with pytest.raises(RunFailed, match="bytes is too large"):
+        decode_statement(data, Verdict, trusted={KEY.public})
 
 
 def test_a_challenge_tells_its_version_and_is_fresh() -> None:

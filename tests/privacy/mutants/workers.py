@@ -8,6 +8,16 @@ KEPT, WORKERS = "simulations/silos/kept.py", "tests/simulations/test_workers.py:
 
 MUTANTS = (
     Mutant(
+        name="a ledger that rests again rests as what it was the first time",
+        path="client/ledger/batch.py",
+        old="self._connection, self._resting = open_image(self._resting, known=True), None",
+        new="self._connection = open_image(self._resting, known=True)",
+        killed_by=(
+            "tests/simulations/one_process/test_one_process.py::"
+            "test_a_ledger_that_rests_is_the_ledger_that_it_was",
+        ),
+    ),
+    Mutant(
         name="a worker goes on from a ledger that another has written since",
         path=KEPT,
         old="if kept is not None and kept.stamp == stamp:",

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import ast
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger
-from silosynth.common.audit import Scope, ScopeKind
-from silosynth.common.errors import LedgerUnavailable, RequestConflict, RunFailed
+from silosynth.common.audit import Scope, ScopeKind, Verdict
+from silosynth.common.errors import CapExceeded, LedgerUnavailable, RequestConflict, RunFailed
 from silosynth.simulations import local
-from silosynth.simulations.one_process import HeldLedgers, HeldRecords, Remembered, fits_memory
+from silosynth.simulations.one_process import (
+    HeldLedgers,
+    HeldRecords,
+    PlanShelf,
+    Remembered,
+    ShelvedLedger,
+    fits_memory,
+)
 from silosynth.simulations.run import simulate
 from silosynth.simulations.silos import alone
 from tests.support.tables.worlds import SILOS, live, plan, scenario, schema, tables
@@ -40,6 +48,55 @@ def test_a_held_ledger_is_the_file_that_an_auditor_opens(path: Path) -> None:
     with Ledger.open(path, caps=CAPS) as opened:
         assert opened.spent(PROJECT) == 3
         assert opened.charge("a", "h", cost_units=3) == b"release"
+
+
+def test_a_ledger_that_rests_is_the_ledger_that_it_was(path: Path) -> None:
+    """What is bytes meanwhile has charged what it charged, and a closed one answers no more."""
+    ledger = Ledger.hold(path.read_bytes(), path=path, caps=CAPS)
+    ledger.charge("a", "h", cost_units=3)
+    ledger.rest()
+    image, connection = ledger.image(), ledger._batch._connection
+    with pytest.raises(sqlite3.ProgrammingError):  # nothing is open
+        connection.execute("SELECT 1")
+    assert ledger.spent(PROJECT) == 3
+    with pytest.raises(RequestConflict):
+        ledger.charge("a", "other", cost_units=3)
+    assert ledger.charge("a", "h", cost_units=3) is None
+    ledger.rest()
+    assert ledger.image() == image
+    ledger.charge("b", "h", cost_units=4)  # it wakes, and rests as what it is by then
+    ledger.rest()
+    image = ledger.image()
+    assert ledger.spent(PROJECT) == 7
+    ledger.rest()
+    ledger.close()
+    with pytest.raises(LedgerUnavailable):
+        ledger.spent(PROJECT)
+    with Ledger.hold(image, path=path, caps=CAPS) as again:
+        assert again.spent(PROJECT) == 7
+
+
+def test_a_plan_waits_on_the_shelf_and_in_the_file_that_is_left(path: Path) -> None:
+    shelf, plan, signer = PlanShelf(), b"sealed" * 10_000, "ed25519:a"
+    ledgers = [
+        ShelvedLedger.hold(path.read_bytes(), path=path, caps=CAPS).beside(shelf) for _ in range(3)
+    ]
+    for ledger in ledgers:
+        assert ledger.wait("sha256:p", plan, signer=signer) == ()
+        assert ledger.wait("sha256:p", plan, signer=signer) == ()  # it waits already
+        assert len(ledger.image()) < len(plan)
+        assert [waits.plan for waits in ledger.pending()] == [plan]
+    with pytest.raises(CapExceeded):
+        ledgers[0].wait("sha256:q", bytes(2**20 + 1), signer=signer)
+    assert list(shelf.plans.values()) == [plan]
+    ledgers[1].rest()
+    ledgers[2].decide("sha256:p", Verdict.REFUSED, signer=signer, why="no", by="me")
+    first, second, third = (ledger.whole() for ledger in ledgers)
+    for image, waiting in ((first, [plan]), (second, [plan]), (third, [])):
+        with Ledger.hold(image, path=path, caps=CAPS) as whole:
+            assert [waits.plan for waits in whole.pending()] == waiting
+            whole.verify()
+    assert len(third) < len(plan)
 
 
 def test_what_was_not_settled_is_gone_as_a_whole(path: Path) -> None:

@@ -110,7 +110,18 @@ BAD = [
     (_bad(regions={"eu": {"silos": ["a"], "churn": {"up": "1s", "down": "1s"}}}), "a minute"),
     (_bad(skew=[{"kind": "dirichlet", "column": "town", "alpha": 0}]), "alpha"),
     (_bad(unknown=1), "unknown"),
-    ([], "origin"),
+    ([], "origin: is no mapping of fields"),
+    ("calm", "origin: is no mapping of fields"),
+    (None, "origin: is empty"),
+    (_bad(regions={"eu": {"silos": {"prefix": "s", "count": 9}}, "us": {"silos": ["s4"]}}), "'s4'"),
+    (_bad(regions={"eu": {"silos": {"prefix": "../s", "count": 2}}}), "prefix"),
+    (_bad(regions={"eu": {"silos": {"prefix": "s", "count": 0}}}), "count"),
+    (_bad(regions={"eu": {"silos": ["a"], "link": {"loss": float("nan")}}}), "finite"),
+    (_bad(regions={"eu": {"silos": ["a"], "link": {"bandwidth_mbit": float("inf")}}}), "finite"),
+    (_bad(regions={"eu": {"silos": ["a"], "approval": {"by": "person", "takes": "-1h"}}}), "takes"),
+    (_fault(kind="crash", at="count", times=0), "times"),
+    (_fault(at="count", lasts="1m", phase="lunch"), "phase"),
+    (_bad(seed=2**80), "seed"),
 ]
 
 
