@@ -21,11 +21,14 @@ from silosynth.simulations.scenario.member import RowsOf
 from silosynth.simulations.scenario.outcome import Places, Rehearsal, forget
 from silosynth.simulations.scenario.rehearse import Lives, rehearse
 from silosynth.simulations.world import (
+    MOST_SEED,
     Scenario,
     broken,
     check_rules,
+    idle,
     load_scenario,
     match_plan,
+    parse_scenario,
     scenario_json_schema,
     spell_span,
 )
@@ -49,7 +52,9 @@ def scenario_new(
     regions: Annotated[
         str, typer.Option(help="Regions, with commas; silos are dealt to them in turn.")
     ] = "eu,us",
-    seed: Annotated[int, typer.Option(min=0, help="One seed gives one timeline.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST_SEED, help="One seed gives one timeline.")
+    ] = 1,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -63,27 +68,19 @@ def scenario_new(
         raise InvalidArgument("--regions names one twice, or none", hint="as in eu,us,asia")
     if len(names) > len(loaded.silos):
         raise InvalidArgument(f"{len(names)} regions for {len(loaded.silos)} silos")
-    scenario = Scenario.model_validate(
-        {
-            "name": loaded.id[:64],
-            "seed": seed,
-            "regions": {
-                name: {"silos": loaded.silos[i :: len(names)]} for i, name in enumerate(names)
-            },
-        }
-    )
     data: dict[str, Any] = {
         "version": 1,
-        "name": scenario.name,
+        "name": loaded.id[:64],
         "seed": seed,
         "regions": {
             name: {
-                "silos": list(region.names()),
+                "silos": list(loaded.silos[i :: len(names)]),
                 "link": {"delay": "20ms", "jitter": "5ms", "bandwidth_mbit": 100},
             }
-            for name, region in scenario.regions.items()
+            for i, name in enumerate(names)
         },
     }
+    parse_scenario(data, origin="--regions")
     write_text(out, dump_document(data), force=force)
     say(f"wrote {out}; 'silosynth scenario json-schema' describes it to an editor")
     emit({"path": str(out), "silos": len(loaded.silos)}, as_json=as_json)
@@ -106,18 +103,24 @@ def scenario_check(
         match_plan(loaded, asked)
         _show_broken(loaded, asked)
         check_rules(loaded, asked)
+        _tell_idle(loaded, asked)
     silos = len(loaded.homes())
     say(f"{scenario}: {silos} silos in {len(loaded.regions)} regions")
     emit({"silos": silos, "regions": list(loaded.regions)}, as_json=as_json)
 
 
+def _tell_idle(scenario: Scenario, plan: Plan) -> None:
+    """Tell what of a scenario never happens to a plan."""
+    for line in idle(scenario, plan):
+        say(f"note: {line}")
+
+
 def _show_broken(scenario: Scenario, plan: Plan) -> None:
     """Show every rule that a plan breaks, not the first alone."""
-    homes = scenario.homes()
     rows = [
         (name, rule, fault)
         for name, region in scenario.regions.items()
-        for rule, fault in broken(region.rules, plan, homes=homes, region=name)
+        for rule, fault in broken(region.rules, plan)
     ]
     if rows:
         show_table(f"plan {plan.id} breaks", ("region", "rule", "how"), rows, numbers=False)
@@ -185,6 +188,7 @@ def simulate_scenario(
 ) -> None:
     """Live through a scenario, show it, and raise the error that ended the run, if one did."""
     loaded = load_scenario(scenario)
+    _tell_idle(loaded, plan)
     if force:
         forget(out)
     result = rehearse(

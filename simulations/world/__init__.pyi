@@ -9,13 +9,22 @@ from .faults import (
     Point,
     Stall,
 )
+from .happens import idle
 from .place import Place, Sizes, make_places, transmission
 from .rules import broken, check_rules, match_plan
-from .scenario import Lie, Scenario, load_scenario, parse_scenario, scenario_json_schema
+from .scenario import (
+    MOST_SEED,
+    Lie,
+    Scenario,
+    load_scenario,
+    parse_scenario,
+    scenario_json_schema,
+)
 from .skewed import skew_tables
 from .units import SECOND, read_span, spell_span
 
 __all__ = [
+    "MOST_SEED",
     "SECOND",
     "STEPS",
     "Befalling",
@@ -32,6 +41,7 @@ __all__ = [
     "broken",
     "check_rules",
     "generator",
+    "idle",
     "load_scenario",
     "make_places",
     "match_plan",

@@ -323,8 +323,6 @@ RULES = [
     ({"min_silos_in_sum": 4}, SPARING, "min_silos_in_sum"),
     ({"datasets": ["adults"]}, {}, "datasets"),
     ({"datasets_apart": ["default"]}, {}, "datasets_apart"),
-    ({"not_with": ["us"]}, {}, "not_with"),
-    ({"not_with": ["east"]}, {}, "not_with"),
 ]
 
 

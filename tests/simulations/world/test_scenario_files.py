@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from silosynth.simulations.scenario.timeline import Timeline
 from silosynth.simulations.world import (
     SECOND,
     Scenario,
+    idle,
     load_scenario,
     match_plan,
     parse_scenario,
@@ -46,8 +49,18 @@ def _rules(**rules: Any) -> dict[str, Any]:
     return _bad(regions={"eu": {"silos": ["a", "b"], "rules": rules}})
 
 
-def _many(count: int) -> dict[str, Any]:
-    return _bad(regions={"eu": {"silos": {"prefix": "s", "count": count}}, "us": {"silos": ["x"]}})
+def _both(eu: dict[str, Any], us: dict[str, Any]) -> dict[str, Any]:
+    there = {"silos": ["west", "east"], "rules": us}
+    return _bad(regions={"eu": {"silos": ["north", "south"], "rules": eu}, "us": there})
+
+
+def _one(rules: dict[str, Any]) -> dict[str, Any]:
+    return _bad(regions={"eu": {"silos": ["north"], "rules": rules}})
+
+
+def _many(count: int, rules: dict[str, Any] | None = None) -> dict[str, Any]:
+    many = {"silos": {"prefix": "s", "count": count}, "rules": rules or {}}
+    return _bad(regions={"eu": many, "us": {"silos": ["x"]}})
 
 
 def _line(*ends: str, here: str | None = "eu", **more: Any) -> dict[str, Any]:
@@ -82,8 +95,25 @@ BAD = [
     (_rules(datasets=["x"], datasets_apart=["x"]), "no plan can keep"),
     (_rules(max_epsilon=0), "max_epsilon"),
     (_rules(methods=[]), "methods"),
-    (_rules(not_with=["eu"]), "cannot exclude itself"),
-    (_rules(not_with=["mars"]), "'mars' is no silo or region"),
+    (_rules(not_with=["eu"]), "not_with"),
+    (_both({"methods": ["mst"]}, {"methods": ["aim"]}), "eu permits mst alone; us permits aim"),
+    (_both({"trust": ["own"]}, {"trust": ["shared"]}), "trust: eu permits own alone; us permits"),
+    (_both({"only_sums": True}, {"trust": ["own"]}), "eu, us: rules: no plan can keep"),
+    (_both({"trust": ["own"]}, {"min_silos_in_sum": 2}), "us, eu: rules: no plan can keep"),
+    (_both({"datasets": ["x"]}, {"datasets": ["y"]}), "datasets: eu permits x alone; us permits y"),
+    (_both({"datasets": ["x"]}, {"datasets_apart": ["x"]}), "every data set is kept apart: x"),
+    (_one({"trust": ["shared"]}), "shared trust is of 2 to 1000 silos, and there are 1"),
+    (_many(1000, {"only_sums": True}), "shared trust is of 2 to 1000 silos, and there are 1001"),
+    (
+        _bad(skew=[{"kind": "sizes", "alpha": 1, "silos": ["north", "north"]}]),
+        "'north' stands twic",
+    ),
+    (_fault(silos=["north", "north"]), "faults: 0: silos: 'north' stands twice"),
+    (_fault(regions=["eu", "eu"]), "faults: 0: regions: 'eu' stands twice"),
+    (_fault(kind="stall", at="propose", phase="tree", lasts="1s"), "only count and send is of a"),
+    (_fault(kind="crash", at="set", phase="tree"), "only count and send is of a phase"),
+    (_fault(at="deliver", phase="tree", lasts="1s"), "only count and send is of a phase"),
+    (_fault(kind="coordinator", at="set", phase="tree"), "only count is of a phase"),
     (_bad(starts="2026-03-02T08:00:00"), "time zone"),
     (_bad(starts="9999-12-31T23:00:00Z"), "a year from 1970 to 2200"),
     (_bad(starts="0001-01-01T00:00:00Z"), "a year from 1970 to 2200"),
@@ -246,6 +276,72 @@ def test_a_far_shift_of_whole_numbers_stays_a_number() -> None:
     assert min(moved["west"]["age"].to_pylist()) >= 10**12
 
 
+def _moved(values: list[Any], by: float, kind: pa.DataType | None = None) -> list[Any]:
+    shift = {"kind": "shift", "column": "c", "by": by, "silos": ["north"]}
+    world = parse_scenario(_bad(skew=[shift]), origin="x")
+    table = pa.table({"c": pa.array(values, kind)})
+    return skew_tables({"north": table}, world.skew, seed=1)["north"]["c"].to_pylist()  # type: ignore[no-any-return]  # PyArrow's
+
+
+@pytest.mark.parametrize(
+    ("values", "by", "moved"),
+    [
+        (["31", "NA", None, "-2"], 7, ["38", "NA", None, "5"]),
+        (["31", "32"], 0.75, ["32", "33"]),
+        (["31.25", "7"], 0.5, ["31.75", "7.5"]),
+        (["2024-02-27", "2023-12-31T08:00", ""], 3, ["2024-03-01", "2024-01-03T08:00", ""]),
+        ([date(2024, 2, 27), None], 3, [date(2024, 3, 1), None]),
+        ([datetime(2024, 2, 27)], -0.5, [datetime(2024, 2, 26, 12)]),
+        ([Decimal("1.25"), None], 7.5, [Decimal("8.75"), None]),
+    ],
+)
+def test_numbers_and_dates_are_shifted_however_they_are_written(
+    values: list[Any], by: float, moved: list[Any]
+) -> None:
+    assert _moved(values, by) == moved
+
+
+@pytest.mark.parametrize(
+    ("values", "by", "words"),
+    [
+        (["1,200", "7"], 1, "neither numbers nor dates"),
+        (["x", None], 1, "no numbers to shift"),
+        (["2024-02-27"], 0.5, "whole days"),
+        ([date(2024, 2, 27)], 0.5, "whole days"),
+        (["9999-12-30"], 3, "beyond the year"),
+        ([date(9999, 12, 30)], 3, "beyond the years"),
+        (["2024-13-30"], 3, "no date"),
+        ([True], 3, "no numbers"),
+        ([[1]], 3, "no numbers"),
+    ],
+)
+def test_what_cannot_be_shifted_is_refused(values: list[Any], by: float, words: str) -> None:
+    with pytest.raises(InvalidTable, match=f"skew 0: column 'c' .*{words}"):
+        _moved(values, by)
+
+
+def test_numbers_in_text_are_dealt_in_the_order_of_numbers() -> None:
+    deal = parse_scenario(_bad(skew=[{"kind": "by-column", "column": "c"}]), origin="x").skew
+    numbers = {"a": [10, 2, 100, 9], "b": [1, 20, 3, 11]}
+    whole = skew_tables({s: pa.table({"c": n}) for s, n in numbers.items()}, deal, seed=1)
+    text = {s: pa.table({"c": [str(i) for i in n]}) for s, n in numbers.items()}
+    dealt = skew_tables(text, deal, seed=1)
+    assert [int(n) for n in dealt["a"]["c"].to_pylist()] == whole["a"]["c"].to_pylist()
+    assert sorted(whole["a"]["c"].to_pylist()) == [1, 2, 3, 9]
+
+
+BYTES = ("spelling", [b"\xff\xfe", b"\xfe"])
+LISTS = [(kind, [[1], [2]]) for kind in ("by-column", "dirichlet", "disjoint", "spelling")]
+
+
+@pytest.mark.parametrize(("kind", "values"), [*LISTS, BYTES])
+def test_columns_that_a_skew_cannot_read_are_named(kind: str, values: list[Any]) -> None:
+    more = {"alpha": 1} if kind == "dirichlet" else {}
+    world = parse_scenario(_bad(skew=[{"kind": kind, "column": "c"} | more]), origin="x")
+    with pytest.raises(InvalidTable, match=f"skew 0: column 'c' of {kind}"):
+        skew_tables({"north": pa.table({"c": values})}, world.skew, seed=1)
+
+
 def test_columns_are_spoilt_where_it_was_said() -> None:
     one = {"silos": ["west"]}
     assert (
@@ -285,6 +381,58 @@ def test_the_commands_write_check_show_and_live_through(tmp_path: Path) -> None:
     strict["regions"]["eu"]["rules"] = {"max_epsilon": 1}
     (tmp_path / "strict.yaml").write_text(json.dumps(strict))
     assert run(["scenario", "check", str(tmp_path / "strict.yaml"), "--plan", asked]) == 1
+
+
+IDLE = [
+    ({"kind": "crash", "at": "count", "phase": "round-1"}, "plan p has no phase round-1, but one-"),
+    ({"kind": "stall", "at": "set", "lasts": "1s"}, "plan p has its own noise"),
+    ({"kind": "loss", "at": "set", "probability": 0.5}, "plan p has its own noise"),
+    ({"kind": "coordinator", "at": "count", "answers": 9}, "never hears 9 of 4 silos"),
+]
+
+
+@pytest.mark.parametrize(("fault", "words"), IDLE)
+def test_what_never_happens_to_a_plan_is_said(fault: dict[str, Any], words: str) -> None:
+    happens = {"kind": "loss", "probability": 0.5}
+    world = parse_scenario(_bad(faults=[happens, fault]), origin="x")
+    (line,) = idle(world, plan("mst"))
+    assert line.startswith(f"faults: 1: this {fault['kind']} never happens: ")
+    assert words in line
+
+
+@pytest.mark.parametrize("path", sorted(GALLERY.glob("*.yaml")), ids=lambda path: path.stem)
+def test_all_of_the_gallery_happens(path: Path) -> None:
+    assert list(idle(load_scenario(path), plan("mst", trust="shared"))) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--regions", "e u"], "--regions"),
+        (["--regions", "EU/x,us"], "--regions"),
+        (["--seed", "99999999999999999999"], "--seed"),
+    ],
+)
+def test_a_new_scenario_is_checked_before_it_is_written(
+    more: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "plan.yaml").write_text(dump_plan(plan()))
+    out = tmp_path / "w.yaml"
+    asked = ["scenario", "new", str(tmp_path / "plan.yaml"), "--out", str(out), *more]
+    assert run(asked) == 4
+    assert not out.exists()
+    assert words in capsys.readouterr().err
+
+
+def test_check_tells_what_never_happens_to_a_plan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "plan.yaml").write_text(dump_plan(plan()))
+    world = _bad(version=1, faults=[IDLE[0][0]])
+    (tmp_path / "w.yaml").write_text(json.dumps(world))
+    asked = ["scenario", "check", str(tmp_path / "w.yaml"), "--plan", str(tmp_path / "plan.yaml")]
+    assert run(asked) == 0
+    assert "never happens" in capsys.readouterr().err
 
 
 def test_a_timeline_names_who_was_late() -> None:
