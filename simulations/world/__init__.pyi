@@ -9,7 +9,7 @@ from .faults import (
     Point,
     Stall,
 )
-from .happens import idle
+from .happens import can_be_still, idle
 from .place import Place, Sizes, make_places, transmission
 from .rules import broken, check_rules, match_plan
 from .scenario import (
@@ -39,6 +39,7 @@ __all__ = [
     "Sizes",
     "Stall",
     "broken",
+    "can_be_still",
     "check_rules",
     "generator",
     "idle",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from silosynth.common.plan import Plan
 from silosynth.simulations.world.faults import CoordinatorCrash, Fault, Loss, Point
-from silosynth.simulations.world.scenario import Scenario
+from silosynth.simulations.world.scenario import Lie, Scenario
 
 
 def idle(scenario: Scenario, plan: Plan) -> Iterator[str]:
@@ -18,6 +18,15 @@ def idle(scenario: Scenario, plan: Plan) -> Iterator[str]:
     for number, fault in enumerate(scenario.faults):
         if why := _why(fault, plan):
             yield f"faults: {number}: this {fault.kind} never happens: {why}"
+    for silo, one in scenario.silos.items():
+        if one.lie is Lie.NO_NOISE and not can_be_still(plan):
+            method = plan.method.value
+            yield f"silos: {silo}: this lie never happens: {method} draws persons as it draws noise"
+
+
+def can_be_still(plan: Plan) -> bool:
+    """Say whether a silo can leave its noise out: not where the same bits choose persons."""
+    return not plan.chosen.samples_persons
 
 
 def _why(fault: Fault, plan: Plan) -> str | None:
