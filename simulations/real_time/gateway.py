@@ -183,6 +183,7 @@ class SiloGateway:
         )
         if self._world.asked_person is None and self._is_pending(data):
             self._world.asked_person = self._world.now
+            self._world.note("asked", self._world.now)
             self._world.keep()
             self._reask()
         return data

@@ -19,6 +19,7 @@ from silosynth.common.schema import Schema
 from silosynth.server.driver import Progress
 from silosynth.simulations.scenario.member import RowsOf
 from silosynth.simulations.scenario.outcome import Places, Rehearsal, forget
+from silosynth.simulations.scenario.page import bytes_words
 from silosynth.simulations.scenario.rehearse import Lives, rehearse
 from silosynth.simulations.world import (
     MOST_SEED,
@@ -218,17 +219,17 @@ def _show(result: Rehearsal, *, out: Path) -> None:
             spell_span(round(leg["begin_seconds"] * 1_000_000)),
             leg["took"],
             f"{leg['answered']} of {leg['asked']}" if leg["asked"] else "",
-            ", ".join(late["silo"] for late in leg["late"][:3]),
+            ", ".join([*leg["missed"], *(late["silo"] for late in leg["late"])][:3]),
         )
         for leg in facts["legs"]
     ]
-    header = ("stage", "begins", "takes", "answered", "late")
+    header = ("stage", "begins", "takes", "answered", "missed it, or late")
     show_table(f"{facts['virtual_time']} of {facts['clock']} time", header, rows, numbers=False)
     traffic = [
         (region, f"{n['to_silos']:,}", f"{n['from_silos']:,}")
         for region, n in facts["bytes"].items()
     ]
-    show_table("bytes, at most", ("region", "to silos", "from silos"), traffic)
+    show_table(bytes_words(facts["clock"]), ("region", "to silos", "from silos"), traffic)
     for silo, lines in list(result.told.items())[:_MOST_TOLD]:
         say(f"{silo}: its operator was told: {lines[0]}")
     _show_otherwise(result.otherwise)

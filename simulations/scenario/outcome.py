@@ -87,11 +87,13 @@ class Rehearsal:
             "approval_seconds": self.plan.approval_seconds,
             "attempts": self.plan.attempts,
             "absent": self.plan.absent,
-            "bought": bought(self.plan, self.timeline, left=self.state.left),
+            "bought": bought(
+                self.plan, self.timeline, left=self.state.left, ended=error is not None
+            ),
             "invariants": {"held": not self.broken, "of": list(HELD), "broken": list(self.broken)},
             "otherwise": list(self.otherwise),
             "told": {silo: list(lines[:_MOST_TOLD]) for silo, lines in self.told.items()},
-            "timeline": self.timeline.facts(),
+            "timeline": self.timeline.facts(self.places),
         }
 
 
