@@ -26,6 +26,7 @@ from silosynth.simulations.world import (
     Scenario,
     broken,
     check_rules,
+    described,
     idle,
     load_scenario,
     match_plan,
@@ -135,33 +136,8 @@ def scenario_show(
     [dim]silosynth scenario show regions.yaml[/dim]
     """
     loaded = load_scenario(scenario)
-    rows = [
-        (
-            name,
-            str(len(region.names())),
-            f"{spell_span(region.link.delay)} ± {spell_span(region.link.jitter)}",
-            f"{region.link.bandwidth_mbit:g} Mbit/s",
-            region.approval.by
-            if region.approval.by == "policy"
-            else f"person, {region.approval.hours}",
-            ", ".join(region.rules.model_dump(exclude_defaults=True)) or "none",
-        )
-        for name, region in loaded.regions.items()
-    ]
-    header = ("region", "silos", "one-way delay", "bandwidth", "approves", "rules")
-    show_table(f"scenario {loaded.name}, seed {loaded.seed}", header, rows, numbers=False)
-    happens = [
-        (
-            fault.kind,
-            fault.whom,
-            spell_span(fault.begin),
-            "the end" if fault.until is None else spell_span(fault.until),
-            "" if fault.at is None else fault.at.value,
-        )
-        for fault in loaded.faults
-    ]
-    if happens:
-        show_table("what happens", ("what", "to", "from", "until", "at"), happens, numbers=False)
+    for title, header, rows in described(loaded):
+        show_table(title, header, rows, numbers=False)
     emit(loaded.model_dump(mode="json", by_alias=True), as_json=as_json)
 
 

@@ -22,6 +22,7 @@ from .scenario import (
 )
 from .skewed import skew_tables
 from .units import SECOND, read_span, spell_span
+from .words import described
 
 __all__ = [
     "MOST_SEED",
@@ -41,6 +42,7 @@ __all__ = [
     "broken",
     "can_be_still",
     "check_rules",
+    "described",
     "generator",
     "idle",
     "load_scenario",

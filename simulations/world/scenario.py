@@ -19,7 +19,7 @@ from silosynth.common.schema import PlainModel
 from silosynth.simulations.world.faults import CoordinatorCrash, Fault
 from silosynth.simulations.world.permits import Rules, check_keepable
 from silosynth.simulations.world.skewed import Skew
-from silosynth.simulations.world.units import Hours, Offset, Share, Span
+from silosynth.simulations.world.units import Hours, Moment, Offset, Share, Span
 
 SCENARIO_VERSION = 1
 MOST_SILOS = 10_000
@@ -167,7 +167,7 @@ class Scenario(PlainModel):
     name: Name
     description: str = Field(default="", max_length=2000)
     seed: int = Field(default=1, ge=0, le=MOST_SEED)
-    starts: datetime = Field(default=datetime(2026, 3, 2, 8, 0, tzinfo=UTC))
+    starts: Moment = Field(default=datetime(2026, 3, 2, 8, 0, tzinfo=UTC))
     regions: Mapping[Name, Region] = Field(min_length=1, max_length=1000)
     silos: Mapping[Name, OneSilo] = Field(default_factory=dict)
     coordinator: Coordinator | None = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from silosynth.simulations.scenario.timeline import Timeline
 from silosynth.simulations.world import (
     SECOND,
     Scenario,
+    described,
     idle,
     load_scenario,
     match_plan,
@@ -136,7 +138,11 @@ BAD = [
     (_bad(skew=[{"kind": "shift", "column": "age", "by": float("nan")}]), "by"),
     (_bad(regions={"eu": {"silos": ["a"], "link": {"loss": 2}}}), "loss"),
     (_bad(regions={"eu": {"silos": ["a"], "link": {"bandwidth_mbit": 0}}}), "bandwidth_mbit"),
-    (_bad(regions={"eu": {"silos": ["a"], "approval": {"hours": "17:00-09:00"}}}), "backwards"),
+    (
+        _bad(regions={"eu": {"silos": ["a"], "approval": {"hours": "09:00-09:00"}}}),
+        "hours end when",
+    ),
+    (_bad(regions={"eu": {"silos": ["a"], "approval": {"hours": "09:00-24:30"}}}), "over midnight"),
     (_bad(regions={"eu": {"silos": ["a"], "churn": {"up": "1s", "down": "1s"}}}), "a minute"),
     (_bad(skew=[{"kind": "dirichlet", "column": "town", "alpha": 0}]), "alpha"),
     (_bad(unknown=1), "unknown"),
@@ -229,6 +235,53 @@ def test_a_person_decides_in_the_hours_of_work() -> None:
         begin, end = place.approval.hours.split("-")
         assert names[day] in place.approval.days, silo
         assert int(begin[:2]) <= hour < int(end[:2]), silo
+
+
+@pytest.mark.parametrize(
+    ("starts", "hours", "days", "decides"),
+    [
+        ("2026-03-02T23:30:00Z", "22:00-06:00", ["mon"], "2026-03-02T23:30:00Z"),
+        ("2026-03-03T05:59:00Z", "22:00-06:00", ["mon"], "2026-03-03T05:59:00Z"),
+        ("2026-03-03T06:00:00Z", "22:00-06:00", ["mon"], "2026-03-09T22:00:00Z"),
+        ("2026-03-02T12:00:00Z", "22:00-06:00", ["mon"], "2026-03-02T22:00:00Z"),
+        ("2026-03-02T05:00:00Z", "22:00-06:00", ["mon"], "2026-03-02T22:00:00Z"),
+        ("2026-03-08T23:00:00Z", "00:00-24:00", ["mon"], "2026-03-09T00:00:00Z"),
+        ("2026-03-06T17:00:00Z", "09:00-17:00", ["mon", "fri"], "2026-03-09T09:00:00Z"),
+    ],
+)
+def test_hours_may_go_over_midnight(starts: str, hours: str, days: list[str], decides: str) -> None:
+    person = {"by": "person", "hours": hours, "days": days, "takes": "1us"}
+    regions = {"eu": {"silos": ["a"], "approval": person}}
+    world = parse_scenario(_bad(starts=starts, regions=regions), origin="x")
+    (place,) = make_places(world, ["a"]).values()
+    late = place.time(place.decides(0)) - datetime.fromisoformat(decides)
+    assert timedelta(0) <= late < timedelta(seconds=1)
+
+
+def _kinds(described: Any, title: str) -> list[str]:
+    """Return the patterns of one field, wherever it stands."""
+    found = json.dumps(described.get("properties", {}).get(title, {}))
+    return re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', found)
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "good", "wrong"),
+    [
+        ("Link", "delay", ["250ms", "1.5 h", "0s"], ["soon", "-1s", "5", "5 years"]),
+        ("Clock", "offset", ["-1m", "5s"], ["--5s", "1x"]),
+        ("Approval", "hours", ["09:00-17:00", "22:00-06:00"], ["9-17", "25:00-26:00"]),
+        (None, "starts", ["2026-03-02T08:00:00Z", "2026-03-02 08:00+01:00"], ["2026-03-02", "now"]),
+    ],
+)
+def test_an_editor_is_told_how_times_are_written(
+    model: str | None, name: str, good: list[str], wrong: list[str]
+) -> None:
+    described = json.loads(scenario_json_schema())
+    patterns = _kinds(described["$defs"][model] if model else described, name)
+    assert len(patterns) == 1
+    pattern = re.compile(json.loads(patterns[0]))
+    assert [w for w in good if not pattern.search(w)] == []
+    assert [w for w in wrong if pattern.search(w)] == []
 
 
 def _skewed(skew: Skew | dict[str, Any], seed: int = 1) -> dict[str, pa.Table]:
@@ -433,6 +486,53 @@ def test_check_tells_what_never_happens_to_a_plan(
     asked = ["scenario", "check", str(tmp_path / "w.yaml"), "--plan", str(tmp_path / "plan.yaml")]
     assert run(asked) == 0
     assert "never happens" in capsys.readouterr().err
+
+
+SHOWN = [
+    (
+        "lines",
+        ("lasts 3 min", "lasts 1 min 30 s", "0.05 Mbit/s", "lognormal", "loses 0.05", "is in eu"),
+    ),
+    ("liars", ("west", "lies: no-noise")),
+    ("clocks", ("clock 1 min behind", "clock 1 s ahead, drifts by 40 ppm")),
+    ("outages", ("up for 4 min, down for 30 s", "0 s until 4 min")),
+    (
+        "weekend",
+        ("09:00-17:00 on mon", "takes 2 h", "-5 h from UTC", "from Fri 2026-03-06 15:30 UTC"),
+    ),
+    ("rules", ("max_epsilon 5", "only_sums True", "methods aim, mst, independent")),
+    ("coordinator", ("at 10 min", "lasts 3 h", "with answer 3 in hand")),
+    ("skew", ("alpha 0.8",)),
+    ("flaky", ("probability",)),
+    ("crashes", ("step ",)),
+]
+
+
+@pytest.mark.parametrize(("name", "words"), SHOWN)
+def test_show_hides_nothing_of_a_file(
+    name: str,
+    words: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    assert run(["scenario", "show", str(GALLERY / f"{name}.yaml")]) == 0
+    shown = capsys.readouterr().err
+    assert [w for w in words if w not in shown] == []
+
+
+def test_every_field_of_a_fault_is_told() -> None:
+    stall = {
+        "kind": "stall",
+        "at": "send",
+        "lasts": "2h",
+        "phase": "tree",
+        "times": 3,
+        "from": "1m",
+    }
+    world = parse_scenario(_bad(faults=[stall]), origin="x")
+    told = "stall", "all", "at send of tree, 1 min until the end", "lasts 2 h; 3 times each"
+    assert list(described(world))[-1][-1] == [told]
 
 
 def test_a_timeline_names_who_was_late() -> None:
