@@ -95,7 +95,8 @@ def simulate_command(
             generator=given.generator,
             **{f: getattr(of_rows, f) for f in ("person_column", "rows_per_person")},
             **{
-                f: getattr(around, f) or None for f in ("scenario", "sweep", "cluster", "real_time")
+                f: getattr(around, f) or None
+                for f in ("scenario", "sweep", "cluster", "real_time", "otherwise")
             },
         )
         simulate_folders(
@@ -115,7 +116,7 @@ def simulate_command(
     maps = read_maps(silos)
     persons = of_rows.person_column
     tables = read_silos(silos, schema=described, by=by, person_column=persons, maps=maps)
-    if around.sweep or around.scenario is not None or around.real_time:
+    if around.asked:
         live_in_world(
             loaded,
             described,
