@@ -74,9 +74,10 @@ def simulate_command(
 ) -> None:
     """Run a plan on one machine: every silo with a gateway and a ledger of its own.
 
-    The same command goes on where it was stopped. Nothing is charged twice. What each silo's
-    operator would be told of their table is printed first. A plan that evaluates asks the silos of
-    a run: there [bold]--silos[/bold] is the run's directory.
+    The same command goes on where it was stopped; only a run in a scenario begins anew, with
+    [bold]--force[/bold]. Nothing is charged twice. What each silo's operator would be told of their
+    table is printed first. A plan that evaluates asks the silos of a run: there
+    [bold]--silos[/bold] is the run's directory.
 
     Several tables are run in one process, and the report is written too.
 

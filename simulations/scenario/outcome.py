@@ -128,7 +128,8 @@ def claim(directory: Path, *, plan: Plan, schema: Schema) -> None:
     """Begin in a new directory: a rehearsal takes seconds and is not resumed."""
     if directory.exists() and any(directory.iterdir()):
         raise OutputExists(
-            f"{directory} holds a run", hint="choose another directory, or add --force"
+            f"{directory} holds a run",
+            hint="a run in a scenario is not gone on with: choose another, or begin anew: --force",
         )
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     (directory / "silos").mkdir(mode=0o700)
