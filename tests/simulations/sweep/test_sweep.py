@@ -21,6 +21,7 @@ from silosynth.simulations.sweep.picture import curves_picture
 from silosynth.simulations.sweep.point import Base, _deal, _plan, _world, run_point
 from silosynth.simulations.sweep.sweep import SweepFiles, _as_csv, check_base, sweep
 from silosynth.simulations.world import Scenario, read_span
+from tests.support.patience import patience
 from tests.support.tables.worlds import SILOS, plan, scenario, schema, tables
 
 COLUMNS = ("age", "town", "ill")
@@ -250,7 +251,7 @@ def test_a_sweep_that_is_stopped_says_so_once(tmp_path: Path) -> None:
     assert process.stdout is not None
     assert [process.stdout.readline() for _ in range(2)] == ["0\n", "1\n"]
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=patience(60))
     assert out.endswith("stopped\n")
     assert err == ""
     assert list((tmp_path / "s" / "runs").iterdir())
