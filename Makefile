@@ -83,14 +83,15 @@ worlds: $(VENV)/.dev
 # What stands on Flower, over real processes too, with another version of it: FLWR=1.41 or 1.42.
 FLWR ?= 1.42
 FLOWER := $(CURDIR)/$(VENV)/flower-$(FLWR)
+FLOWER_TESTS ?= tests/common/flower/test_flower.py \
+	tests/client/relay/test_relay.py tests/client/relay/test_supernode.py tests/client/relay/test_pushing.py \
+	tests/simulations/test_flower.py tests/server/federation/test_grid.py tests/server/federation/test_channel.py \
+	tests/server/federation/test_channel_faults.py tests/simulations/test_cluster.py \
+	tests/processes/test_federation.py
 test-flower: $(VENV)/.dev
 	$(PIP) install --no-deps --upgrade --target $(FLOWER) "flwr==$(FLWR).*"
 	PYTHONPATH=$(FLOWER) $(BIN)/python -c 'import flwr; assert flwr.__version__.startswith("$(FLWR).")'
-	PYTHONPATH=$(FLOWER) $(BIN)/python -m pytest -n 0 --all tests/common/flower/test_flower.py \
-		tests/client/relay/test_relay.py tests/client/relay/test_supernode.py tests/client/relay/test_pushing.py \
-		tests/simulations/test_flower.py tests/server/federation/test_grid.py tests/server/federation/test_channel.py \
-		tests/server/federation/test_channel_faults.py tests/simulations/test_cluster.py \
-		tests/processes/test_federation.py
+	PYTHONPATH=$(FLOWER) $(BIN)/python -m pytest -n 0 --all $(FLOWER_TESTS)
 
 bench-%: $(VENV)/.dev
 	$(BIN)/python -m bench $*

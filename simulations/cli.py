@@ -74,9 +74,10 @@ def simulate_command(
 ) -> None:
     """Run a plan on one machine: every silo with a gateway and a ledger of its own.
 
-    The same command goes on where it was stopped. Nothing is charged twice. What each silo's
-    operator would be told of their table is printed first. A plan that evaluates asks the silos of
-    a run: there [bold]--silos[/bold] is the run's directory.
+    The same command goes on where it was stopped; only a run in a scenario begins anew, with
+    [bold]--force[/bold]. Nothing is charged twice. What each silo's operator would be told of their
+    table is printed first. A plan that evaluates asks the silos of a run: there
+    [bold]--silos[/bold] is the run's directory.
 
     Several tables are run in one process, and the report is written too.
 
@@ -95,7 +96,8 @@ def simulate_command(
             generator=given.generator,
             **{f: getattr(of_rows, f) for f in ("person_column", "rows_per_person")},
             **{
-                f: getattr(around, f) or None for f in ("scenario", "sweep", "cluster", "real_time")
+                f: getattr(around, f) or None
+                for f in ("scenario", "sweep", "cluster", "real_time", "otherwise")
             },
         )
         simulate_folders(
@@ -122,7 +124,7 @@ def simulate_command(
     maps = read_maps(silos)
     persons = of_rows.person_column
     tables = read_silos(silos, schema=described, by=by, person_column=persons, maps=maps)
-    if around.sweep or around.scenario is not None or around.real_time:
+    if around.asked:
         live_in_world(
             loaded,
             described,

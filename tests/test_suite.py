@@ -84,6 +84,7 @@ def test_a_matrix_that_nobody_watches_is_refused() -> None:
 def test_continuous_integration_runs_both() -> None:
     run = (TESTS.parent / ".ci/run").read_text()
     assert "\nmake test DEPTH=--all\nmake wheel\n" in run
+    assert "\nmake test-flower FLWR=1.41 " in run, "the pin is the other version of Flower"
     targets = (TESTS.parent / "Makefile").read_text()
     (test,) = re.findall(r"^test:.*\n((?:\t.*\n)+)", targets, re.MULTILINE)
     (suite,) = re.findall(r"^suite:.*\n((?:\t.*\n)+)", targets, re.MULTILINE)

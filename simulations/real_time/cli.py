@@ -86,6 +86,18 @@ class WorldFlags:
         ),
     ] = None
 
+    @property
+    def asked(self) -> bool:
+        """Say whether any of them is given, whether or not it goes with the others."""
+        return bool(
+            self.scenario
+            or self.sweep
+            or self.real_time
+            or self.otherwise
+            or self.cluster is not None
+            or self.repeat > 1
+        )
+
 
 def live_in_world(
     plan: Plan,
@@ -156,6 +168,17 @@ def _check(around: WorldFlags) -> None:
             "--real-time goes with --scenario alone",
             hint="a sweep and --otherwise live through many runs, by the virtual clock",
         )
+    if around.otherwise and (around.scenario is None or around.sweep):
+        raise InvalidArgument(
+            "--otherwise goes with --scenario, and not with --sweep",
+            hint="a sweep varies what it is told to: leave --otherwise out",
+        )
+    if around.cluster is not None and not (around.sweep or around.real_time):
+        raise InvalidArgument(
+            "--cluster goes with --sweep or --real-time", hint="all else runs on this machine"
+        )
+    if around.repeat > 1 and not around.sweep:
+        raise InvalidArgument("--repeat goes with --sweep", hint="a scenario is lived through once")
 
 
 def _refuse_options(*options: object) -> None:

@@ -183,6 +183,7 @@ class SiloGateway:
         )
         if self._world.asked_person is None and self._is_pending(data):
             self._world.asked_person = self._world.now
+            self._world.note("asked", self._world.now)
             self._world.keep()
             self._reask()
         return data
@@ -198,7 +199,7 @@ class SiloGateway:
                 member.bits.begin(f"{phase} {step}")
             member.keep()
             data = self._gateway.answer(plan=plan, request=request)
-            data = self._lie(member, asked, data)
+            data = self._lie(member, data)
             self._note_release(data)
             return data
 
@@ -361,11 +362,11 @@ def _serving(
     )
     member.opened = gateway, ledger
 
-    def lie(member: Member, request: Any, data: bytes) -> bytes:
+    def lie(member: Member, data: bytes) -> bytes:
         if member.kept is not None:
             world.is_stale = True
             return data
-        return lied(member, request, data, plan=plan, rows=rows, codec=codec)
+        return lied(member, data)
 
     reask = partial(_ask_person, world, member, ledger, plan=plan, coordinator=coordinator)
     if world.asked_person is not None and not ledger.decided(plan.digest):

@@ -237,6 +237,9 @@ def _write_marks(
                 place.befallen(fault, now=note["begin"], until=note["until"])
             if note["what"] in set(What):
                 timeline.mark(silo, What(note["what"]), note["begin"], note["until"])
+        said = {note["what"]: note["begin"] for note in notes.notes}
+        if "asked" in said and What.WAIT.value not in said:
+            timeline.mark(silo, What.WAIT, said["asked"], max(said["asked"], timeline.until))
         for what, when in notes.link["marks"]:
             timeline.mark(silo, What(what), when)
         timeline.sent[place.region] += notes.link["sent"]

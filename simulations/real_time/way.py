@@ -135,6 +135,7 @@ class RealTime:
                     self._die_in_hand(leg, point, phase)
                     leg.answered[event.silo] = self.now
                 elif isinstance(event, _UNHEARD):
+                    leg.missed.append(event.silo)
                     self.timeline.mark(event.silo, What.LEFT, self.now)
                 yield event
         except RunFailed:

@@ -19,13 +19,18 @@ from silosynth.common.schema import Schema
 from silosynth.server.driver import Progress
 from silosynth.simulations.scenario.member import RowsOf
 from silosynth.simulations.scenario.outcome import Places, Rehearsal, forget
+from silosynth.simulations.scenario.page import bytes_words
 from silosynth.simulations.scenario.rehearse import Lives, rehearse
 from silosynth.simulations.world import (
+    MOST_SEED,
     Scenario,
     broken,
     check_rules,
+    described,
+    idle,
     load_scenario,
     match_plan,
+    parse_scenario,
     scenario_json_schema,
     spell_span,
 )
@@ -49,7 +54,9 @@ def scenario_new(
     regions: Annotated[
         str, typer.Option(help="Regions, with commas; silos are dealt to them in turn.")
     ] = "eu,us",
-    seed: Annotated[int, typer.Option(min=0, help="One seed gives one timeline.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST_SEED, help="One seed gives one timeline.")
+    ] = 1,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -63,27 +70,19 @@ def scenario_new(
         raise InvalidArgument("--regions names one twice, or none", hint="as in eu,us,asia")
     if len(names) > len(loaded.silos):
         raise InvalidArgument(f"{len(names)} regions for {len(loaded.silos)} silos")
-    scenario = Scenario.model_validate(
-        {
-            "name": loaded.id[:64],
-            "seed": seed,
-            "regions": {
-                name: {"silos": loaded.silos[i :: len(names)]} for i, name in enumerate(names)
-            },
-        }
-    )
     data: dict[str, Any] = {
         "version": 1,
-        "name": scenario.name,
+        "name": loaded.id[:64],
         "seed": seed,
         "regions": {
             name: {
-                "silos": list(region.names()),
+                "silos": list(loaded.silos[i :: len(names)]),
                 "link": {"delay": "20ms", "jitter": "5ms", "bandwidth_mbit": 100},
             }
-            for name, region in scenario.regions.items()
+            for i, name in enumerate(names)
         },
     }
+    parse_scenario(data, origin="--regions")
     write_text(out, dump_document(data), force=force)
     say(f"wrote {out}; 'silosynth scenario json-schema' describes it to an editor")
     emit({"path": str(out), "silos": len(loaded.silos)}, as_json=as_json)
@@ -106,18 +105,24 @@ def scenario_check(
         match_plan(loaded, asked)
         _show_broken(loaded, asked)
         check_rules(loaded, asked)
+        _tell_idle(loaded, asked)
     silos = len(loaded.homes())
     say(f"{scenario}: {silos} silos in {len(loaded.regions)} regions")
     emit({"silos": silos, "regions": list(loaded.regions)}, as_json=as_json)
 
 
+def _tell_idle(scenario: Scenario, plan: Plan) -> None:
+    """Tell what of a scenario never happens to a plan."""
+    for line in idle(scenario, plan):
+        say(f"note: {line}")
+
+
 def _show_broken(scenario: Scenario, plan: Plan) -> None:
     """Show every rule that a plan breaks, not the first alone."""
-    homes = scenario.homes()
     rows = [
         (name, rule, fault)
         for name, region in scenario.regions.items()
-        for rule, fault in broken(region.rules, plan, homes=homes, region=name)
+        for rule, fault in broken(region.rules, plan)
     ]
     if rows:
         show_table(f"plan {plan.id} breaks", ("region", "rule", "how"), rows, numbers=False)
@@ -131,33 +136,8 @@ def scenario_show(
     [dim]silosynth scenario show regions.yaml[/dim]
     """
     loaded = load_scenario(scenario)
-    rows = [
-        (
-            name,
-            str(len(region.names())),
-            f"{spell_span(region.link.delay)} ± {spell_span(region.link.jitter)}",
-            f"{region.link.bandwidth_mbit:g} Mbit/s",
-            region.approval.by
-            if region.approval.by == "policy"
-            else f"person, {region.approval.hours}",
-            ", ".join(region.rules.model_dump(exclude_defaults=True)) or "none",
-        )
-        for name, region in loaded.regions.items()
-    ]
-    header = ("region", "silos", "one-way delay", "bandwidth", "approves", "rules")
-    show_table(f"scenario {loaded.name}, seed {loaded.seed}", header, rows, numbers=False)
-    happens = [
-        (
-            fault.kind,
-            fault.whom,
-            spell_span(fault.begin),
-            "the end" if fault.until is None else spell_span(fault.until),
-            "" if fault.at is None else fault.at.value,
-        )
-        for fault in loaded.faults
-    ]
-    if happens:
-        show_table("what happens", ("what", "to", "from", "until", "at"), happens, numbers=False)
+    for title, header, rows in described(loaded):
+        show_table(title, header, rows, numbers=False)
     emit(loaded.model_dump(mode="json", by_alias=True), as_json=as_json)
 
 
@@ -185,6 +165,7 @@ def simulate_scenario(
 ) -> None:
     """Live through a scenario, show it, and raise the error that ended the run, if one did."""
     loaded = load_scenario(scenario)
+    _tell_idle(loaded, plan)
     if force:
         forget(out)
     result = rehearse(
@@ -214,17 +195,17 @@ def _show(result: Rehearsal, *, out: Path) -> None:
             spell_span(round(leg["begin_seconds"] * 1_000_000)),
             leg["took"],
             f"{leg['answered']} of {leg['asked']}" if leg["asked"] else "",
-            ", ".join(late["silo"] for late in leg["late"][:3]),
+            ", ".join([*leg["missed"], *(late["silo"] for late in leg["late"])][:3]),
         )
         for leg in facts["legs"]
     ]
-    header = ("stage", "begins", "takes", "answered", "late")
+    header = ("stage", "begins", "takes", "answered", "missed it, or late")
     show_table(f"{facts['virtual_time']} of {facts['clock']} time", header, rows, numbers=False)
     traffic = [
         (region, f"{n['to_silos']:,}", f"{n['from_silos']:,}")
         for region, n in facts["bytes"].items()
     ]
-    show_table("bytes, at most", ("region", "to silos", "from silos"), traffic)
+    show_table(bytes_words(facts["clock"]), ("region", "to silos", "from silos"), traffic)
     for silo, lines in list(result.told.items())[:_MOST_TOLD]:
         say(f"{silo}: its operator was told: {lines[0]}")
     _show_otherwise(result.otherwise)

@@ -153,6 +153,12 @@ class VirtualTime:
             self._deaths.die(leg, killed, now=self.now)
         self._clock.now = leg.until = over
 
+    def over(self) -> None:
+        """Mark at the run's end how long people were waited for who have not decided."""
+        for silo, link in self._links.items():
+            if link.asked_person is not None and not link.decided:
+                self.timeline.mark(silo, What.WAIT, link.asked_person, self.now)
+
     def rest(self, *, until: int) -> None:
         """Let time pass while there is no coordinator: silos work, people decide, answers go by."""
         self._talk = None
@@ -172,8 +178,8 @@ class VirtualTime:
 
     def _unheard(self, letters: Mapping[str, Letter]) -> list[str]:
         """Return who did not answer, and mark it."""
-        answered = self.timeline.legs[-1].answered
-        missing = [s for s in letters if s not in answered]
+        leg = self.timeline.legs[-1]
+        leg.missed = missing = [s for s in letters if s not in leg.answered]
         for silo in missing:
             self.timeline.mark(silo, What.LEFT, self.now)
         return missing
@@ -338,6 +344,7 @@ class VirtualTime:
             return
         self._silos.decide(silo, refuses=place.approval.refuses)
         begun = self.now if asked is None else asked
+        self._links[silo].decided = True
         self.timeline.mark(silo, What.WAIT, begun, self.now)
         # A coordinator that was killed meanwhile waits with another letter than the one before.
         letter = self._talk.waiting.get(silo) if self._talk else None

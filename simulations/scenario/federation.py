@@ -21,7 +21,7 @@ from silosynth.simulations.one_process import (
     ShelvedLedger,
     write_private,
 )
-from silosynth.simulations.scenario.member import Killed, Member, RowsOf, lied, source_of
+from silosynth.simulations.scenario.member import Killed, Member, RowsOf, bits_of, lied, source_of
 
 COORDINATOR = "coordinator"
 LEDGER = "ledger.sqlite"
@@ -102,14 +102,7 @@ class Federation:
                 member.bits.begin(f"{request.phase.value} {step}")
             member.keep()
             data = gateway.answer(plan=plan, request=sealed)
-            return lied(
-                member,
-                request,
-                data,
-                plan=self._plan,
-                rows=self._rows,
-                codec=self._codec,
-            )
+            return lied(member, data)
 
         return call
 
@@ -216,7 +209,7 @@ def make_gateway(
             key=member.key,
             once=once,
         ),
-        bits=member.bits,
+        bits=bits_of(member, plan),
         tell_operator=member.told.append,
         reached=member.reached,
         once=once,

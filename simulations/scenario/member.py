@@ -11,27 +11,20 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 
-from silosynth.client.gateway import Asked, Gateway, ask_rows
+from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger
 from silosynth.client.maps import ABSENT, NO_MAP, SiloMap
 from silosynth.client.noise import BitSource
 from silosynth.client.source import Source, open_table
 from silosynth.client.source.bounding import bounding
 from silosynth.common.codec import Codec
-from silosynth.common.errors import SilosynthError
-from silosynth.common.messages import (
-    Release,
-    Request,
-    decode_release,
-    digest_cells,
-    encode_release,
-)
 from silosynth.common.plan import Plan
 from silosynth.common.trust import SigningKey
 from silosynth.simulations.one_process import HeldRecords
-from silosynth.simulations.world import Lie
+from silosynth.simulations.world import Lie, can_be_still
 
 
 class RequestBits(BitSource, Protocol):
@@ -130,40 +123,25 @@ def source_of(member: Member, *, rows: RowsOf, codec: Codec) -> Source:
     )
 
 
-def lied(
-    member: Member, request: Request, data: bytes, *, plan: Plan, rows: RowsOf, codec: Codec
-) -> bytes:
+class Still:
+    """Bits of which a gateway makes noise that is 0, at every scale."""
+
+    def words(self, count: int) -> np.ndarray:
+        """Return (count,) uint64: below one half, above every tail, and with low bits of 0."""
+        return np.full(count, 0x7FFF << 48, dtype=np.uint64)
+
+
+def bits_of(member: Member, plan: Plan) -> BitSource | None:
+    """Return what a silo's gateway draws noise from; one that lies of it adds none."""
+    return Still() if member.lie is Lie.NO_NOISE and can_be_still(plan) else member.bits
+
+
+def lied(member: Member, data: bytes) -> bytes:
     """Return what a silo sends in place of its answer; an honest one sends that."""
     match member.lie:
         case Lie.RUBBISH:
             return hashlib.sha256(data).digest() * 8
-        case Lie.NO_NOISE:
-            return _bare(member, request, data, plan=plan, rows=rows, codec=codec)
         case Lie.STALE_LEDGER if member.kept is not None:
             member.close()
             member.ledger = member.kept
     return data
-
-
-def _bare(
-    member: Member, request: Request, data: bytes, *, plan: Plan, rows: RowsOf, codec: Codec
-) -> bytes:
-    """Return a release whose cells are counts without noise, signed as if they were right."""
-    try:
-        release = decode_release(data, trusted=(member.key.public,))
-    except SilosynthError:
-        return data
-    if not isinstance(release, Release) or release.receipt.sum is not None:
-        return data
-    asked = Asked(
-        rows=source_of(member, rows=rows, codec=codec),
-        schema=codec.schema,
-        plan=plan,
-        request=request,
-        rows_per_person=plan.privacy.rows_per_person,
-        plan_digest=plan.digest,
-        lacks=member.silo_map.absent,
-    )
-    cells = tuple(ask_rows(asked))
-    receipt = release.receipt.model_copy(update={"cells_digest": digest_cells(cells)})
-    return encode_release(Release(receipt=receipt, marginals=cells), key=member.key)

@@ -87,11 +87,13 @@ class Rehearsal:
             "approval_seconds": self.plan.approval_seconds,
             "attempts": self.plan.attempts,
             "absent": self.plan.absent,
-            "bought": bought(self.plan, self.timeline, left=self.state.left),
+            "bought": bought(
+                self.plan, self.timeline, left=self.state.left, ended=error is not None
+            ),
             "invariants": {"held": not self.broken, "of": list(HELD), "broken": list(self.broken)},
             "otherwise": list(self.otherwise),
             "told": {silo: list(lines[:_MOST_TOLD]) for silo, lines in self.told.items()},
-            "timeline": self.timeline.facts(),
+            "timeline": self.timeline.facts(self.places),
         }
 
 
@@ -126,7 +128,8 @@ def claim(directory: Path, *, plan: Plan, schema: Schema) -> None:
     """Begin in a new directory: a rehearsal takes seconds and is not resumed."""
     if directory.exists() and any(directory.iterdir()):
         raise OutputExists(
-            f"{directory} holds a run", hint="choose another directory, or add --force"
+            f"{directory} holds a run",
+            hint="a run in a scenario is not gone on with: choose another, or begin anew: --force",
         )
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     (directory / "silos").mkdir(mode=0o700)

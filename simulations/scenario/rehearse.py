@@ -174,6 +174,7 @@ def _live(
         )
         run = Run(plan=signed, schema=schema, directory=directory, way=engine)
         error = run.to_end(key=key, progress=progress, tell=tell)
+        engine.over()
         state = run.state()
         broken = faults(
             signed,

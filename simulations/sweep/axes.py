@@ -39,6 +39,15 @@ class Axis:
         """Return how it is called in a picture or a table."""
         return self.name.value if self.column is None else f"skew.{self.column}"
 
+    def numbers(self) -> dict[str, float] | None:
+        """Return each value as a number; None for what has none."""
+        match self.name:
+            case AxisName.TRUST:
+                return None
+            case AxisName.DELAY:
+                return {value: read_span(value) / SECOND for value in self.values}
+        return {value: float(value) for value in self.values}
+
 
 Point = Mapping[AxisName, str]
 
@@ -134,11 +143,17 @@ def _trust(text: str) -> str:
     return text
 
 
+def _span(text: str) -> str:
+    """Return a span in seconds, exactly: a number with an exponent would be no span."""
+    whole, rest = divmod(read_span(text), SECOND)
+    return f"{whole}.{rest:06}".rstrip("0").removesuffix(".") + "s"
+
+
 _READERS: Mapping[AxisName, Callable[[str], str]] = {
     AxisName.SILOS: _whole(1),
     AxisName.SKEW: _number(1e6),
     AxisName.EPSILON: _number(100),
     AxisName.TRUST: _trust,
     AxisName.ABSENT: _whole(0),
-    AxisName.DELAY: lambda text: f"{read_span(text) / SECOND:g}s",
+    AxisName.DELAY: _span,
 }

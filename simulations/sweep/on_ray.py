@@ -7,6 +7,7 @@ others, since Ray asks nobody who they are.
 from __future__ import annotations
 
 import logging
+import socket
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from silosynth.common.errors import InvalidArgument, RunFailed
 from silosynth.simulations.sweep.axes import Point
 
 LOCAL = "local"
+_ANSWER_SECONDS = 10.0
 
 
 def run_on_ray(
@@ -59,6 +61,7 @@ def joined(cluster: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    _check_answers(cluster)
     with warnings.catch_warnings():
         # Ray warns of its own future at every start.
         warnings.simplefilter("ignore", category=FutureWarning)
@@ -70,14 +73,31 @@ def joined(cluster: str) -> Iterator[None]:
                 logging_level=logging.CRITICAL,
             )
         except (ConnectionError, ValueError, RuntimeError) as err:
-            raise InvalidArgument(
-                f"no Ray cluster answers at {cluster}",
-                hint="start one with 'ray start --head', or write --cluster local",
-            ) from err
+            raise _no_cluster(cluster) from err
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_answers(cluster: str) -> None:
+    """Raise InvalidArgument where nobody answers: Ray itself would try for minutes."""
+    if cluster == LOCAL:
+        return
+    host, _, port = cluster.rpartition(":")
+    if not host or not port.isdecimal():
+        raise _no_cluster(cluster)
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+    except (OSError, OverflowError, UnicodeError) as err:
+        raise _no_cluster(cluster) from err
+
+
+def _no_cluster(cluster: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"no Ray cluster answers at {cluster}",
+        hint="start one with 'ray start --head' and write its HOST:PORT, or --cluster local",
+    )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from silosynth.simulations.world import SECOND, spell_span
 
 _COLOURS = ("#2f6fb0", "#c0392b", "#3c8d40", "#7a55a8", "#e0a63c", "#4d4d4d")
 _LEFT, _TOP, _WIDE, _HIGH, _GAP = 70.0, 64.0, 380.0, 240.0, 90.0
+_MANY_TIMES, _MARGIN, _NAME_WIDE = 8.0, 0.08, 34.0
 _PANELS = (
     ("distance_2", "mean distance of pairs (0: the same table)"),
     ("virtual_seconds", "virtual time"),
@@ -75,17 +77,49 @@ def _panel(
     }
     known = [p[name]["most"] for p in found.values() if name in p]
     most = max(known, default=0.0) or 1.0
-    spots = {v: left + (i + 0.5) * _WIDE / len(first.values) for i, v in enumerate(first.values)}
+    parts, scale = _spread(first)
+    spots = {v: left + part * _WIDE for v, part in parts.items()}
     drawn = [
         element("text", words, x=left, y=_TOP - 14, font_size=12, font_weight="bold"),
-        *_frame(name, most, spots=spots, label=first.label, left=left),
+        *_frame(name, most, spots=spots, label=first.label + scale, left=left),
     ]
     for i, value in enumerate(second.values if second else (None,)):
         points = [
-            (spots[v], v, found[v, value][name]) for v in first.values if name in found[v, value]
+            (spots[v], v, found[v, value][name])
+            for v in sorted(first.values, key=spots.__getitem__)
+            if name in found[v, value]
         ]
         drawn += _curve(name, points, most=most, colour=_COLOURS[i % len(_COLOURS)])
     return drawn
+
+
+def _spread(axis: Axis) -> tuple[dict[str, float], str]:
+    """Return how far along the axis each value stands, 0 to 1, and what is said of the scale.
+
+    Numbers stand where they are: by their logarithms where the largest is many times the smallest.
+    What is no number stands at equal steps.
+    """
+    numbers = axis.numbers()
+    if numbers is None or len(numbers) < 2:
+        count = len(axis.values)
+        return {v: (i + 0.5) / count for i, v in enumerate(axis.values)}, ""
+    least, most = min(numbers.values()), max(numbers.values())
+    if least > 0 and most >= _MANY_TIMES * least:
+        ends = math.log(least), math.log(most)
+        at, words = {v: math.log(n) for v, n in numbers.items()}, " (logarithmic)"
+    else:
+        ends, at, words = (least, most), numbers, ""
+    wide = 1 - 2 * _MARGIN
+    return {v: _MARGIN + wide * (n - ends[0]) / (ends[1] - ends[0]) for v, n in at.items()}, words
+
+
+def _apart(spots: Mapping[str, float]) -> Mapping[str, float]:
+    """Return the values whose names do not lie over one another; the others' points say them."""
+    kept: dict[str, float] = {}
+    for value, x in sorted(spots.items(), key=lambda item: item[1]):
+        if not kept or x - max(kept.values()) >= _NAME_WIDE:
+            kept[value] = x
+    return kept
 
 
 def _frame(
@@ -116,7 +150,7 @@ def _frame(
         drawn.append(
             element("path", d=path([(left, y), (left + _WIDE, y)]), stroke="#e4e4e4", fill="none")
         )
-    for value, x in spots.items():
+    for value, x in _apart(spots).items():
         drawn.append(
             element("text", fit(value, 10), x=x, y=bottom + 16, font_size=10, text_anchor="middle")
         )
@@ -148,6 +182,14 @@ def _curve(
         drawn += [
             element("path", d=path([(x, least), (x, top)]), stroke=colour, fill="none"),
             element("circle", tooltip(words), cx=x, cy=mean, r=4, fill=colour),
+            element(
+                "text",
+                _number(name, number["mean"]),
+                x=x + 6,
+                y=mean - 5,
+                font_size=9,
+                fill=colour,
+            ),
         ]
     return drawn
 

@@ -7,13 +7,16 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Generator, Sequence
+import signal
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from threading import current_thread, main_thread
+from types import FrameType
+from typing import Any, NoReturn
 
 import pyarrow as pa
 
@@ -120,7 +123,9 @@ def _run(
         initargs=(base,),
     )
     try:
-        for future in as_completed([pool.submit(_run_here, p, r) for p, r in left]):
+        with _begun_deaf():
+            futures = [pool.submit(_run_here, p, r) for p, r in left]
+        for future in as_completed(futures):
             yield future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -130,8 +135,31 @@ _here: list[Base] = []
 
 
 def _begin(base: Base) -> None:
-    """Keep what every run of a worker's process begins from."""
+    """Keep what every run of a worker's process begins from; from here on it can be stopped."""
     _here[:] = [base]
+    signal.signal(signal.SIGINT, _leave)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+    """End a run, or a worker that waits for one, without a word: the sweep has one to say."""
+    raise SystemExit(0)
+
+
+@contextmanager
+def _begun_deaf() -> Iterator[None]:
+    """Let processes begin that Ctrl-C does not reach while they import what they need.
+
+    It goes to all processes of a terminal, and one that has not come to :func:`_begin` would
+    write down where it was.
+    """
+    if current_thread() is not main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _run_here(point: Point, repeat: int) -> dict[str, Any]:
@@ -214,7 +242,8 @@ def _mean(point: Point, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _as_csv(base: Base, runs: Sequence[dict[str, Any]]) -> str:
     """Return one line a run."""
     names = [axis.name.value for axis in base.axes]
-    columns = ["repeat", "ended", "silos", "epsilon", *_NUMBERS, "invariants_held"]
+    known = ["repeat", "ended", "silos", "epsilon", *_NUMBERS, "invariants_held"]
+    columns = [column for column in known if column not in names]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([axis.label for axis in base.axes] + columns)

@@ -43,6 +43,13 @@ STEPS: Mapping[Point, tuple[str, ...]] = {
 """At which steps of the gateway's work a crash at a point may be; the first one by default."""
 
 
+def _check_phase(at: Point | None, phase: PhaseName | None, *, of: tuple[Point, ...]) -> None:
+    """Raise ValueError for a phase at a point that is of none: it would never come."""
+    if phase is not None and at not in (None, *of):
+        points = " and ".join(point.value for point in of)
+        raise ValueError(f"phase: only {points} is of a phase; leave it out")
+
+
 class _Fault(PlainModel):
     """In which stretch of time something happens."""
 
@@ -84,6 +91,7 @@ class _Away(_OfSilos):
             raise ValueError("'at' and 'lasts' go together: from that point on, for so long")
         if self.at is None and (self.phase is not None or self.times != 1):
             raise ValueError("'phase' and 'times' need 'at'")
+        _check_phase(self.at, self.phase, of=(Point.COUNT, Point.SEND))
         return self
 
     @property
@@ -121,6 +129,11 @@ class Stall(_OfSilos):
     phase: PhaseName | None = None
     times: int = Field(default=1, ge=1, le=1000, description="to each silo")
 
+    @model_validator(mode="after")
+    def _of_a_phase(self) -> Self:
+        _check_phase(self.at, self.phase, of=(Point.COUNT, Point.SEND))
+        return self
+
 
 class Crash(_OfSilos):
     """The gateway is killed at a step of its work, and started again after a while."""
@@ -147,6 +160,7 @@ class Crash(_OfSilos):
         if self.step is not None and self.step not in STEPS[self.at]:
             steps = ", ".join(STEPS[self.at])
             raise ValueError(f"step: at {self.at.value} it is one of {steps}")
+        _check_phase(self.at, self.phase, of=(Point.COUNT, Point.SEND))
         return self
 
 
@@ -171,6 +185,7 @@ class CoordinatorCrash(_Fault):
             raise ValueError("'phase' and 'answers' need 'at'")
         if self.at in (Point.CONNECT, Point.SEND):
             raise ValueError("at: a coordinator dies at propose, set, count or deliver")
+        _check_phase(self.at, self.phase, of=(Point.COUNT,))
         return self
 
 

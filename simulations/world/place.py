@@ -206,12 +206,12 @@ class Place:
         local = self._starts + timedelta(microseconds=self.approval.utc_offset)
         midnight = (local.hour * 3600 + local.minute * 60 + local.second) * SECOND
         since = moment + midnight + local.microsecond
-        for day in range(8):
-            number = since // _DAY + day
+        # From yesterday on: hours over midnight belong to the day on which they begin.
+        for number in range(since // _DAY - 1, since // _DAY + 8):
+            midnight = number * _DAY
             today = DAYS[(local.weekday() + number) % 7]
-            clock = since % _DAY if day == 0 else begin
-            if today in self.approval.days and clock < end:
-                return moment + max(0, (number * _DAY + max(clock, begin)) - since)
+            if today in self.approval.days and since < midnight + end:
+                return moment + max(0, midnight + begin - since)
         return moment + 7 * _DAY
 
 

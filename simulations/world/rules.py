@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from silosynth.common.errors import InvalidArgument, PlanRefused
 from silosynth.common.plan import Plan, fewest_in_sum
-from silosynth.simulations.world.scenario import Rules, Scenario
+from silosynth.simulations.world.permits import Rules
+from silosynth.simulations.world.scenario import Scenario
 
 
 def match_plan(scenario: Scenario, plan: Plan) -> None:
@@ -34,17 +35,15 @@ def check_rules(scenario: Scenario, plan: Plan) -> None:
     homes = scenario.homes()
     for region in dict.fromkeys(homes[s] for s in plan.silos):
         rules = scenario.regions[region].rules
-        for rule, fault in broken(rules, plan, homes=homes, region=region):
+        for rule, fault in broken(rules, plan):
             raise PlanRefused(
                 f"region {region}: rule {rule}: {fault}",
                 hint="nothing was spent; make a plan that keeps the rule",
             )
 
 
-def broken(
-    rules: Rules, plan: Plan, *, homes: dict[str, str], region: str
-) -> Iterator[tuple[str, str]]:
-    """Yield each rule that a plan breaks, and how."""
+def broken(rules: Rules, plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield each rule of a region that a plan breaks, and how."""
     privacy = plan.privacy
     if rules.max_epsilon is not None and privacy.epsilon > rules.max_epsilon:
         yield "max_epsilon", f"{rules.max_epsilon:g} at most, and the plan asks {privacy.epsilon:g}"
@@ -67,7 +66,3 @@ def broken(
         yield "datasets", f"{', '.join(rules.datasets)} alone, and the plan's is {plan.dataset}"
     if plan.dataset in rules.datasets_apart:
         yield "datasets_apart", f"{plan.dataset} may not join"
-    for silo in plan.silos:
-        if homes[silo] != region and {silo, homes[silo]} & set(rules.not_with):
-            yield "not_with", f"silo {silo} of region {homes[silo]} takes part"
-            return

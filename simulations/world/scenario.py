@@ -14,14 +14,16 @@ from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from silosynth.common.document import describe_validation, load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema
-from silosynth.common.plan import Method, Name, TrustMode
+from silosynth.common.plan import Name
 from silosynth.common.schema import PlainModel
 from silosynth.simulations.world.faults import CoordinatorCrash, Fault
+from silosynth.simulations.world.permits import Rules, check_keepable
 from silosynth.simulations.world.skewed import Skew
-from silosynth.simulations.world.units import Hours, Offset, Share, Span
+from silosynth.simulations.world.units import Hours, Moment, Offset, Share, Span
 
 SCENARIO_VERSION = 1
 MOST_SILOS = 10_000
+MOST_SEED = 2**63 - 1
 FIRST_YEAR, LAST_YEAR = 1970, 2200
 """A clock may be ten years off, and a run may take a year, and both are dates still."""
 
@@ -103,31 +105,6 @@ class Churn(PlainModel):
         return self
 
 
-class Rules(PlainModel):
-    """What a region permits; a plan that breaks a rule is refused before anything is spent."""
-
-    max_epsilon: float | None = Field(default=None, gt=0, le=100)
-    max_delta: float | None = Field(default=None, gt=0, lt=1)
-    methods: tuple[Method, ...] | None = Field(default=None, min_length=1)
-    trust: tuple[TrustMode, ...] | None = Field(default=None, min_length=1)
-    min_silos_in_sum: int = Field(default=1, ge=1, le=MOST_SILOS)
-    only_sums: bool = Field(
-        default=False, description="nothing leaves but masked parts of a noised sum"
-    )
-    datasets: tuple[Name, ...] | None = Field(
-        default=None, min_length=1, description="data sets that may take part; any without it"
-    )
-    datasets_apart: tuple[Name, ...] = Field(default=(), description="data sets that may not join")
-    not_with: tuple[Name, ...] = Field(
-        default=(), description="regions or silos that this one's may not be summed with"
-    )
-
-    @property
-    def smallest_sum(self) -> int:
-        """Return how many silos have to be in a sum."""
-        return max(self.min_silos_in_sum, 2 if self.only_sums else 1)
-
-
 class Numbered(PlainModel):
     """Silos by number: ``prefix`` and 1, 2, 3 and so on."""
 
@@ -189,8 +166,8 @@ class Scenario(PlainModel):
     version: Literal[1] = 1
     name: Name
     description: str = Field(default="", max_length=2000)
-    seed: int = Field(default=1, ge=0, lt=2**63)
-    starts: datetime = Field(default=datetime(2026, 3, 2, 8, 0, tzinfo=UTC))
+    seed: int = Field(default=1, ge=0, le=MOST_SEED)
+    starts: Moment = Field(default=datetime(2026, 3, 2, 8, 0, tzinfo=UTC))
     regions: Mapping[Name, Region] = Field(min_length=1, max_length=1000)
     silos: Mapping[Name, OneSilo] = Field(default_factory=dict)
     coordinator: Coordinator | None = None
@@ -209,8 +186,8 @@ class Scenario(PlainModel):
             raise ValueError(f"{count} silos are more than {MOST_SILOS}")
         self._check_names()
         self._check_lines()
-        for name, region in self.regions.items():
-            _check_keepable(name, region.rules, silos=count)
+        bound = {name: region.rules for name, region in self.regions.items() if _count(region)}
+        check_keepable(bound, silos=count)
         return self
 
     def _check_names(self) -> None:
@@ -224,6 +201,8 @@ class Scenario(PlainModel):
             if silo not in homes:
                 raise ValueError(f"silos: {silo!r} stands in no region")
         for where, names, there in self._named(homes):
+            if twice := [name for name, times in Counter(names).items() if times > 1]:
+                raise ValueError(f"{where}: {twice[0]!r} stands twice")
             for name in names:
                 if name not in there:
                     raise ValueError(f"{where}: {name!r} is no silo or region of this scenario")
@@ -238,15 +217,6 @@ class Scenario(PlainModel):
                 yield f"faults: {i}: regions", fault.regions, self.regions
         for i, skew in enumerate(self.skew):
             yield f"skew: {i}: silos", skew.silos, homes
-        for name, region in self.regions.items():
-            yield (
-                f"regions: {name}: rules: not_with",
-                region.rules.not_with,
-                {
-                    *homes,
-                    *self.regions,
-                },
-            )
 
     def _check_lines(self) -> None:
         """Raise ValueError for a line that stands twice, or that no message would take."""
@@ -288,26 +258,6 @@ class Scenario(PlainModel):
 def _count(region: Region) -> int:
     """Return the number of a region's silos, without naming them."""
     return region.silos.count if isinstance(region.silos, Numbered) else len(region.silos)
-
-
-def _check_keepable(name: str, rules: Rules, *, silos: int) -> None:
-    """Raise ValueError for rules that no plan can keep."""
-    if rules.smallest_sum > silos:
-        raise ValueError(
-            f"regions: {name}: rules: no plan can keep them: a sum of {rules.smallest_sum} silos "
-            f"is asked for, and there are {silos}"
-        )
-    if rules.smallest_sum > 1 and rules.trust is not None and "shared" not in rules.trust:
-        raise ValueError(
-            f"regions: {name}: rules: no plan can keep them: a sum of several silos needs shared "
-            "trust, and trust leaves it out"
-        )
-    if set(rules.datasets or ()) and set(rules.datasets or ()) <= set(rules.datasets_apart):
-        raise ValueError(
-            f"regions: {name}: rules: no plan can keep them: every data set is kept apart"
-        )
-    if name in rules.not_with:
-        raise ValueError(f"regions: {name}: rules: not_with: a region cannot exclude itself")
 
 
 def parse_scenario(data: Any, *, origin: str) -> Scenario:

@@ -14,6 +14,7 @@ from silosynth.common.errors import InvalidTable
 from silosynth.common.plan import Name
 from silosynth.common.schema import PlainModel
 from silosynth.simulations.world.chance import generator
+from silosynth.simulations.world.moved import in_order, shifted
 
 
 class _Skew(PlainModel):
@@ -67,7 +68,7 @@ class Spelling(_Skew):
 
 
 class Shift(_Skew):
-    """The silos' numbers of a column lie higher, or lower; nulls stay."""
+    """The silos' numbers of a column lie higher, or lower, dates by so many days; nulls stay."""
 
     kind: Literal["shift"]
     column: str
@@ -97,18 +98,27 @@ def skew_tables(
                     f"skew {number}: silo {silo} has no column {column!r}",
                     hint="name a column of the schema",
                 )
-        match skew:
-            case MissingColumn() | Spelling() | Shift():
-                changed |= {s: _spoil(changed[s], skew) for s in whose}
-            case _:
-                random = generator(seed, "skew", number)
-                pooled = _pool({s: changed[s] for s in whose}, number=number)
-                dealt = _deal(pooled, skew, silos=len(whose), random=random)
-                changed |= {
-                    s: pooled.take(pa.array(np.flatnonzero(dealt == i)))
-                    for i, s in enumerate(whose)
-                }
+        random = generator(seed, "skew", number)
+        try:
+            changed |= _skewed({s: changed[s] for s in whose}, skew, number=number, random=random)
+        except pa.ArrowException as err:
+            raise InvalidTable(
+                f"skew {number}: column {column!r} of {skew.kind} is of a type, or holds bytes, "
+                "that it cannot read",
+                hint="name another column, or leave this skew out",
+            ) from err
     return changed
+
+
+def _skewed(
+    tables: Mapping[str, pa.Table], skew: Skew, *, number: int, random: np.random.Generator
+) -> dict[str, pa.Table]:
+    """Return these tables with one skew."""
+    if isinstance(skew, MissingColumn | Spelling | Shift):
+        return {s: _spoil(t, skew, number=number) for s, t in tables.items()}
+    pooled = _pool(tables, number=number)
+    dealt = _deal(pooled, skew, silos=len(tables), random=random)
+    return {s: pooled.take(pa.array(np.flatnonzero(dealt == i))) for i, s in enumerate(tables)}
 
 
 def _pool(tables: Mapping[str, pa.Table], *, number: int) -> pa.Table:
@@ -157,7 +167,7 @@ def _deal(
 def _ranks(table: pa.Table, column: str) -> tuple[np.ndarray, int]:
     """Return each row's value as its place among the sorted values, and how many there are."""
     encoded = pc.dictionary_encode(table[column].combine_chunks(), null_encoding="encode")
-    order = pc.sort_indices(encoded.dictionary).to_numpy()
+    order = in_order(encoded.dictionary)
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
     return ranks[encoded.indices.to_numpy(zero_copy_only=False)], len(order)
@@ -167,7 +177,7 @@ def _whole(numbers: np.ndarray) -> np.ndarray:
     return np.asarray(numbers, dtype=np.int64)
 
 
-def _spoil(table: pa.Table, skew: MissingColumn | Spelling | Shift) -> pa.Table:
+def _spoil(table: pa.Table, skew: MissingColumn | Spelling | Shift, *, number: int) -> pa.Table:
     """Return a table without a column, or with another spelling, or with other numbers."""
     if isinstance(skew, MissingColumn):
         return table.drop_columns([skew.column])
@@ -183,10 +193,11 @@ def _spoil(table: pa.Table, skew: MissingColumn | Spelling | Shift) -> pa.Table:
             else pc.binary_join_element_wise(pa.scalar("v"), text, ":")
         )
         return table.set_column(place, skew.column, spelt)
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        raise InvalidTable(f"column {skew.column!r} holds no numbers to shift", hint="choose one")
-    moved = pc.add(column.cast(pa.float64(), safe=False), skew.by)
-    whole = pa.types.is_integer(column.type)
-    return table.set_column(
-        place, skew.column, pc.round(moved).cast(pa.int64(), safe=False) if whole else moved
-    )
+    try:
+        return table.set_column(place, skew.column, shifted(column, by=skew.by))
+    except ValueError as err:
+        if isinstance(err, pa.ArrowException):
+            raise
+        raise InvalidTable(
+            f"skew {number}: column {skew.column!r} {err}", hint="choose another column or 'by'"
+        ) from err

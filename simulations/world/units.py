@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
@@ -12,7 +13,8 @@ SECOND = 1_000_000
 _SPAN = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(us|ms|s|m|h|d|w)", re.ASCII)
 _UNITS = {"us": 1, "ms": 1000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND}
 _UNITS |= {"d": 24 * _UNITS["h"], "w": 7 * 24 * _UNITS["h"]}
-_HOURS = re.compile(r"([0-2][0-9]):([0-5][0-9])-([0-2][0-9]):([0-5][0-9])", re.ASCII)
+_TIME = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+_HOURS = re.compile(f"^{_TIME}-(?:{_TIME}|24:00)$", re.ASCII)
 MOST_SPAN = 10 * 366 * _UNITS["d"]
 
 
@@ -59,20 +61,20 @@ def spell_span(span: int) -> str:
 
 
 def _hours(value: Any) -> str:
-    """Return hours of a day as they are written; ValueError when they run backwards."""
+    """Return hours of a day as they are written; ValueError where there are none."""
     found = _HOURS.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise ValueError("write hours such as '09:00-17:00'")
-    begin, end = hours_of(value)
-    if not begin < end <= _UNITS["d"]:
-        raise ValueError("hours run backwards, or beyond 24:00")
+        raise ValueError("write hours such as '09:00-17:00', or '22:00-06:00' over midnight")
+    begin, end = str(value).split("-")
+    if begin == end:
+        raise ValueError("hours end when they begin: write '00:00-24:00' for the whole day")
     return str(value)
 
 
 def hours_of(text: str) -> tuple[int, int]:
-    """Return when hours begin and end, in microseconds from midnight."""
-    begin, end = text.split("-")
-    return _clock(begin), _clock(end)
+    """Return when hours begin and end, in microseconds from the midnight before they begin."""
+    begin, end = map(_clock, text.split("-"))
+    return begin, end if end > begin else end + _UNITS["d"]
 
 
 def _clock(text: str) -> int:
@@ -80,21 +82,46 @@ def _clock(text: str) -> int:
     return (int(hour) * 60 + int(minute)) * _UNITS["m"]
 
 
-_TEXT = {"anyOf": [{"type": "number"}, {"type": "string"}], "examples": ["250ms", "30s", "2h"]}
+def _described(*, signed: bool) -> dict[str, Any]:
+    """Return the JSON Schema of a span: seconds, or text with a unit."""
+    most = MOST_SPAN / SECOND
+    written = f"^{'-?' if signed else ''}\\s*{_SPAN.pattern}\\s*$"
+    seconds = {"type": "number", "minimum": -most if signed else 0, "maximum": most}
+    return {
+        "anyOf": [seconds, {"type": "string", "pattern": written}],
+        "examples": ["250ms", "30s", "2h"],
+    }
+
+
 _SECONDS = PlainSerializer(lambda span: span / SECOND, return_type=float, when_used="json")
 Span = Annotated[
     int,
     BeforeValidator(lambda v: _span(v, signed=False)),
-    WithJsonSchema({**_TEXT, "minimum": 0}),
+    WithJsonSchema(_described(signed=False)),
     _SECONDS,
 ]
 Offset = Annotated[
-    int, BeforeValidator(lambda v: _span(v, signed=True)), WithJsonSchema(_TEXT), _SECONDS
+    int,
+    BeforeValidator(lambda v: _span(v, signed=True)),
+    WithJsonSchema(_described(signed=True)),
+    _SECONDS,
 ]
 Hours = Annotated[
     str,
     BeforeValidator(_hours),
     WithJsonSchema({"type": "string", "pattern": _HOURS.pattern, "examples": ["09:00-17:00"]}),
 ]
+Moment = Annotated[
+    datetime,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "date-time",
+            "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ].*([Zz]|[+-][0-9]{2}:?[0-9]{2})$",
+            "examples": ["2026-03-02T08:00:00Z"],
+        }
+    ),
+]
+"""A moment with its time zone."""
 Share = Annotated[float, Field(ge=0, le=1)]
 """A probability, or a part of a whole."""

@@ -306,6 +306,11 @@ RUNS = (
         "test_a_cluster_of_two_nodes_runs_a_sweep_and_goes_on_with_it",
         kept=("test_an_address_where_no_cluster_is_is_refused_in_one_line",),
     ),
+    _tests(
+        "simulations/sweep/test_sweep.py",
+        "test_a_sweep_that_is_stopped_says_so_once",
+        kept=("test_a_sweep_is_resumed_and_its_files_agree",),
+    ),
     # Real time: a federation of processes, started once for all of its worlds; and one over Ray.
     _tests(
         "simulations/real_time/test_real_time.py",

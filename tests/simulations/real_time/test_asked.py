@@ -54,6 +54,26 @@ def test_real_time_goes_with_a_scenario_alone(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("--otherwise", "--otherwise goes with --scenario"),
+        ("--sweep epsilon=1,2 --otherwise", "--otherwise goes with --scenario"),
+        ("--cluster x:1", "--cluster goes with --sweep or --real-time"),
+        ("--scenario world.yaml --cluster x:1", "--cluster goes with --sweep or --real-time"),
+        ("--repeat 2", "--repeat goes with --sweep"),
+        ("--scenario world.yaml --repeat 2", "--repeat goes with --sweep"),
+    ],
+)
+def test_flags_that_would_do_nothing_are_refused(
+    more: str, told: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = more.replace("world.yaml", str(tmp_path / "world.yaml")).split()
+    assert run([*words, *asked]) == InvalidArgument.exit_code
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_plan_that_breaks_a_rule_is_refused_before_anything_starts(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from silosynth.simulations.scenario.outcome import Places
-from silosynth.simulations.scenario.page import bought, run_page
-from silosynth.simulations.scenario.timeline import Leg, Timeline
-from silosynth.simulations.world import SECOND
+from silosynth.simulations.scenario.page import bought, bytes_words, run_page
+from silosynth.simulations.scenario.timeline import Leg, Timeline, What
+from silosynth.simulations.world import SECOND, load_scenario
 from tests.support.tables.worlds import live, plan, scenario
 
+GALLERY = Path(__file__).parents[3] / "deploy" / "examples" / "scenarios"
 STALL = {"kind": "stall", "at": "count", "lasts": "2h", "silos": ["east"]}
 
 
@@ -40,7 +41,7 @@ def test_the_page_opens_offline_and_is_one_of_its_facts(tmp_path: Path) -> None:
     assert re.findall(r"(?:src|href)=", page) == []
     assert "<script" not in page
     ElementTree.fromstring(
-        page.split("\n", 1)[1].replace("&nbsp;", " ").replace('<meta charset="utf-8">', "")
+        re.sub("<meta [^>]*>", "", page.split("\n", 1)[1].replace("&nbsp;", " "))
     )
     title = re.search("<title>(.*?)</title>", page)
     assert title is not None
@@ -141,8 +142,91 @@ def test_what_a_name_holds_is_escaped() -> None:
         "ended": "completed",
         "error": "<script>",
         "silos": [],
+        "left": {},
+        "unacknowledged": {},
     }
     page = run_page(facts, picture="<svg></svg>", title="<i>")
     assert "<script>" not in page
     assert "<i>" not in page
     assert "<b>" not in page
+
+
+def _rows(page: str) -> dict[str, list[str]]:
+    """Return the cells of each silo to which something happened."""
+    table = page.split("Silos to which something happened", 1)[1].split("</table>", 1)[0]
+    found = [re.findall("<td[^>]*>(.*?)</td>", row) for row in table.split("<tr>")[2:]]
+    return {row[0]: row for row in found}
+
+
+def _page(name: str, directory: Path) -> str:
+    live(plan(on_absent="continue"), load_scenario(GALLERY / f"{name}.yaml"), directory)
+    return Places(path=directory).report.read_text()
+
+
+def test_outages_are_no_calm_run(tmp_path: Path) -> None:
+    rows = _rows(_page("outages", tmp_path / "run"))
+    assert rows["west"][3] == rows["east"][3] == "4 min"
+    assert rows["south"][2] == "4 min"
+    assert "north" not in rows
+
+
+def test_lies_and_what_came_of_them_stand_in_the_report(tmp_path: Path) -> None:
+    liars = {"west": {"lie": "rubbish"}, "east": {"lie": "stale-ledger"}}
+    came = live(plan(on_absent="continue"), scenario(silos=liars), tmp_path / "run")
+    rows = _rows(Places(path=tmp_path / "run").report.read_text())
+    assert rows["west"][-2] == "rubbish"
+    assert rows["west"][-1].startswith("left out: ")
+    assert rows["east"][-2:] == ["stale-ledger", "did not confirm the result"]
+    assert set(came.state.unacknowledged()) == {"east"}
+
+
+def test_who_missed_a_stage_stands_in_its_row(tmp_path: Path) -> None:
+    gone = {"kind": "partition", "at": "deliver", "silos": ["east"], "lasts": "2d"}
+    came = live(plan(), scenario(faults=[gone]), tmp_path / "run")
+    assert [leg.missed for leg in came.timeline.legs if leg.missed] == [["east"]]
+    page = Places(path=tmp_path / "run").report.read_text()
+    assert "<td>no silo was left out</td>" in page
+    assert "left out:" not in page
+    assert _rows(page)["east"][-1] == "did not confirm the result"
+    assert re.search("<td>deliver</td>(<td[^>]*>[^<]*</td>){4}<td>east</td>", page)
+
+
+def test_a_person_who_has_not_decided_is_seen_to_be_waited_for(tmp_path: Path) -> None:
+    came = live(plan(), load_scenario(GALLERY / "weekend.yaml"), tmp_path / "run")
+    waits = {m.silo: m for m in came.timeline.marks if m.what is What.WAIT}
+    assert set(waits) == {"north", "south", "west", "east"}
+    assert waits["north"].until == came.timeline.until
+    page = Places(path=tmp_path / "run").report.read_text()
+    assert _rows(page)["north"][4] == "23 h 59 min"
+    assert "ended the run in propose, without an answer of" in page
+
+
+def test_the_slower_of_two_is_late() -> None:
+    leg = Leg(name="tree", begin=0, asked=2, until=90 * SECOND)
+    leg.answered.update({"a": SECOND, "b": 90 * SECOND})
+    assert leg.late() == [("b", 89 * SECOND)]
+
+
+def test_people_are_waited_for_from_the_first_of_two_stretches() -> None:
+    legs = [
+        Leg(name="propose", begin=0, asked=2, until=600 * SECOND, cut=True),
+        Leg(name="coordinator off", begin=600 * SECOND, asked=0, until=900 * SECOND),
+        Leg(name="propose", begin=900 * SECOND, asked=1, until=960 * SECOND),
+    ]
+    legs[0].answered.update({"a": 60 * SECOND})
+    legs[2].answered.update({"b": 960 * SECOND})
+    line = bought(plan(), Timeline(homes=dict.fromkeys("ab", "eu"), legs=legs), left={})[2]
+    assert line["what_it_did"] == "the last answer came after 16 min, in propose"
+
+
+def test_bytes_are_bounds_by_the_virtual_clock_alone() -> None:
+    assert bytes_words("virtual") == "Bytes by region, at most"
+    assert bytes_words("real") == "Bytes by region"
+
+
+def test_the_page_is_for_phones_and_paper_too(tmp_path: Path) -> None:
+    live(plan(), scenario(), tmp_path / "run")
+    page = Places(path=tmp_path / "run").report.read_text()
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in page
+    assert "@media print" in page
+    assert page.count('<div class="wide"><') == page.count("<table>") + page.count("<svg")

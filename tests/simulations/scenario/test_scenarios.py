@@ -6,18 +6,24 @@ Every scenario here runs in virtual time over the real coordinator and real gate
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from silosynth.client.noise.draw import discrete_gaussian
 from silosynth.common.errors import PlanRefused
+from silosynth.common.plan import Method, Plan
 from silosynth.simulations.scenario.federation import Federation
+from silosynth.simulations.scenario.member import Still
 from silosynth.simulations.scenario.outcome import Places
-from silosynth.simulations.world import load_scenario
+from silosynth.simulations.world import idle, load_scenario
 from tests.support.tables.worlds import SILOS, live, plan, scenario
 
 GALLERY = Path(__file__).parents[3] / "deploy" / "examples" / "scenarios"
@@ -323,8 +329,6 @@ RULES = [
     ({"min_silos_in_sum": 4}, SPARING, "min_silos_in_sum"),
     ({"datasets": ["adults"]}, {}, "datasets"),
     ({"datasets_apart": ["default"]}, {}, "datasets_apart"),
-    ({"not_with": ["us"]}, {}, "not_with"),
-    ({"not_with": ["east"]}, {}, "not_with"),
 ]
 
 
@@ -361,3 +365,34 @@ def test_what_left_is_noised_but_a_liars(tmp_path: Path) -> None:
     }
     assert sums["west"] == [40, 40, 40]
     assert all(sums[silo] != [40, 40, 40] for silo in SILOS if silo != "west")
+
+
+def _exact(liars: Sequence[str], directory: Path) -> bool:
+    """Say whether each marginal's sum over all silos is the number of rows, to the last one."""
+    asked = plan(trust="shared")
+    came = live(asked, scenario(silos={s: {"lie": "no-noise"} for s in liars}), directory)
+    sums = {
+        sum(int(cells.astype(object).sum()) for cells in parts) % 2**asked.sum_bits
+        for releases in came.state.releases.values()
+        for parts in zip(*(releases[s].marginals for s in SILOS), strict=True)
+    }
+    return sums == {4 * 40}
+
+
+def test_a_liars_part_of_a_masked_sum_has_no_noise_either(tmp_path: Path) -> None:
+    assert _exact(SILOS, tmp_path / "all")
+    assert not _exact(SILOS[:3], tmp_path / "three")
+
+
+@pytest.mark.parametrize("sigma2", [Fraction(1, 9), 1, 400, 2**20, 2**23, 2**100])
+def test_the_bits_of_a_liar_are_noise_of_0(sigma2: Fraction) -> None:
+    drawn = discrete_gaussian(sigma2=Fraction(sigma2), count=300, bits=Still())
+    assert not drawn.any()
+
+
+def test_a_lie_that_a_plan_does_not_let_happen_is_told() -> None:
+    world = scenario(silos={"west": {"lie": "no-noise"}})
+    learns = SimpleNamespace(chosen=SimpleNamespace(samples_persons=True), method=Method.DP_SGD)
+    (line,) = idle(world, cast(Plan, learns))
+    assert line.startswith("silos: west: this lie never happens: dp-sgd draws persons")
+    assert list(idle(world, plan())) == []

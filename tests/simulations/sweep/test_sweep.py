@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +19,9 @@ from silosynth.simulations.sweep import sweep as sweeping
 from silosynth.simulations.sweep.axes import AxisName, parse_axes, points
 from silosynth.simulations.sweep.picture import curves_picture
 from silosynth.simulations.sweep.point import Base, _deal, _plan, _world, run_point
-from silosynth.simulations.sweep.sweep import SweepFiles, check_base, sweep
-from silosynth.simulations.world import Scenario
+from silosynth.simulations.sweep.sweep import SweepFiles, _as_csv, check_base, sweep
+from silosynth.simulations.world import Scenario, read_span
+from tests.support.patience import patience
 from tests.support.tables.worlds import SILOS, plan, scenario, schema, tables
 
 COLUMNS = ("age", "town", "ill")
@@ -167,6 +173,88 @@ def test_a_picture_shows_each_number_and_a_gap_where_no_run_ended() -> None:
     assert "1: 0.25 (0.2 to 0.3)" in drawn
     assert "1 min 30 s" in drawn
     assert "trust shared" in drawn
+    assert drawn.count(">0.25<") == drawn.count(">1 min 30 s<") == 3
+
+
+def _places(asked: str) -> list[float]:
+    axes = parse_axes([asked], columns=COLUMNS)
+    number = {"mean": 0.25, "least": 0.2, "most": 0.3}
+    made = [
+        {"point": {k.value: v for k, v in p.items()}, "distance_2": number} for p in points(axes)
+    ]
+    drawn = curves_picture({"method": "mst", "points": made}, axes=axes)
+    return [float(x) for x in re.findall(r'<circle cx="([0-9.]+)"', drawn)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "middle"),
+    [
+        ("epsilon=1,1.25,2", 0.25),
+        ("epsilon=2,1.25,1", 0.25),
+        ("epsilon=0.1,1,10", 0.5),
+        ("absent=0,1,4", 0.25),
+        ("delay=1s,4s,16s", 0.5),
+    ],
+)
+def test_values_stand_where_they_are(asked: str, middle: float) -> None:
+    first, between, last = _places(asked)
+    assert (between - first) / (last - first) == pytest.approx(middle, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("text", "spelt"),
+    [("50us", "0.00005s"), ("100w", "60480000s"), ("20ms", "0.02s"), ("2s", "2s"), ("0s", "0s")],
+)
+def test_a_delay_is_spelt_so_that_a_run_reads_it(text: str, spelt: str) -> None:
+    (axis,) = parse_axes([f"delay={text}"], columns=COLUMNS)
+    assert axis.values == (spelt,)
+    assert read_span(spelt) == read_span(text)
+
+
+def test_a_table_has_each_column_once() -> None:
+    asked = base("epsilon=1", "silos=4")
+    header = _as_csv(asked, []).splitlines()[0].split(",")
+    assert len(set(header)) == len(header)
+    assert header[:2] == ["epsilon", "silos"]
+
+
+_STOPPED = """
+import sys
+from pathlib import Path
+from silosynth.simulations.sweep.sweep import sweep
+from tests.simulations.sweep.test_sweep import base
+
+if __name__ == "__main__":
+    try:
+        sweep(
+            base("epsilon=1,2,3,4"),
+            repeats=50,
+            workers=2,
+            directory=Path(sys.argv[1]),
+            progress=lambda done, _: print(done, flush=True),
+        )
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+"""
+
+
+def test_a_sweep_that_is_stopped_says_so_once(tmp_path: Path) -> None:
+    (tmp_path / "stopped.py").write_text(_STOPPED)
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "stopped.py"), str(tmp_path / "s")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(2)] == ["0\n", "1\n"]
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=patience(60))
+    assert out.endswith("stopped\n")
+    assert err == ""
+    assert list((tmp_path / "s" / "runs").iterdir())
 
 
 def test_a_plan_that_a_sweep_cannot_make_anew_is_refused() -> None:
