@@ -12,8 +12,8 @@ from silosynth.client.policy import Policy
 from silosynth.common.cli.app import run
 from silosynth.common.plan import Method, load_plan
 from silosynth.common.schema import Schema, dump_schema, parse_schema
-from silosynth.server.planning import advise, new_plan, reason_for, remarks, what_helps
-from silosynth.server.planning.advice import CROWDED_FROM, FEWEST_WIDE_ATTRIBUTES
+from silosynth.server.planning import new_plan, reason_for, remarks, what_helps
+from silosynth.server.planning.advice import CROWDED_FROM, FEWEST_WIDE_ATTRIBUTES, advise
 
 LISTED = {"kind": "categorical", "categories": ["a", "b"], "other": False, "source": "public"}
 
