@@ -184,6 +184,12 @@ class Unmerge:
         allowed = 1.0 if self.allowed is None else self.allowed
         return np.bincount(self.groups, weights=self.shares * allowed)
 
+    def ends_of_allowed(self, name: str) -> np.ndarray:
+        """Return (fine codes,) uint32, the cumulative shares of allowed codes inside each group."""
+        if self.allowed is None:
+            return self.ends
+        return shares_within(self.shares * self.allowed, groups=self.groups, name=name)
+
     def draw(self, codes: np.ndarray, words: SeededWords) -> np.ndarray:
         """Return (rows,) fine codes for (rows,) working codes that have one that is allowed."""
         size, order = len(self.groups), self.order

@@ -115,7 +115,11 @@ def _draw_column(
     groups = len(step.ends)
     order, sizes = _shuffle(step.keys, groups=groups, columns=columns, numbers=numbers, words=words)
     offsets = (words.raw(groups) >> np.uint64(_WORD_BITS - SHARE_BITS)).astype(np.int64)
-    counts = apportion(step.ends, sizes=sizes, offsets=offsets)
+    ends = step.ends
+    if len(numbers) < groups:  # most groups hold no row
+        held = np.flatnonzero(sizes)
+        ends, sizes, offsets = ends[held], sizes[held], offsets[held]
+    counts = apportion(ends, sizes=sizes, offsets=offsets)
     codes = np.broadcast_to(step.codes, counts.shape).ravel()
     column = np.empty(len(numbers), dtype=step.codes.dtype)
     column[order] = np.repeat(codes, counts.ravel())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self
@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from silosynth.common.codec import (
     allowed_codes,
-    code_dtype,
     encode_texts,
     modelled_texts,
     narrow_spreads,
@@ -20,8 +19,14 @@ from silosynth.common.codec import (
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
 from silosynth.common.generator import MOST_CANDIDATES, Alphabet, foreign_to
-from silosynth.common.sampler.conditional import WHOLE, Unmerge, check_within
-from silosynth.common.sampler.draw import BATCH_ROWS
+from silosynth.common.sampler.conditional import (
+    WHOLE,
+    Conditional,
+    Unmerge,
+    check_within,
+    shares,
+)
+from silosynth.common.sampler.draw import BATCH_ROWS, Step, compile_steps, draw_batch
 from silosynth.common.sampler.network import Network, softmax_parts
 from silosynth.common.sampler.sampler import (
     DrawBatch,
@@ -29,12 +34,12 @@ from silosynth.common.sampler.sampler import (
     check_facts,
 )
 from silosynth.common.schema import Schema
-from silosynth.common.seeded import SeededWords
 from silosynth.common.values import Spread
 
 _MOST_CELLS = 2**27
-_FEW = 8
 _BATCH_BYTES = 2**26
+_COMPONENT = ""
+"""Stands for the component among the attributes, none of which is called so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,11 +84,31 @@ class DrawsMixture(DrawnAlike):
             raise InvalidSampler(f"the grouping does not fit the schema: {err}") from err
 
     def drawer(self) -> DrawBatch:
-        """Return the function that draws the codes of a batch."""
-        mixture = self.mixture()
-        steps = {"": _Choice.of(mixture.weights[None, :])}
-        steps |= {name: _Choice.of(table) for name, table in mixture.tables.items()}
-        return partial(self._draw_batch, steps)
+        """Return the function that draws the codes of a batch.
+
+        The component is a column of its own behind those of the schema, which all depend on it: so
+        its counts, and those of every attribute in it, are the expected ones rounded up or down.
+        """
+        mixture, domain = self.mixture(), self.domain
+        count = len(mixture.weights)
+        first = Step(
+            column=len(domain.attributes),
+            keys=(),
+            ends=shares(mixture.weights[None, :], name="the components"),
+            codes=np.arange(count, dtype=np.uint32),
+        )
+        others = compile_steps(
+            [
+                Conditional(attribute=name, given=(_COMPONENT,), ends=shares(table, name=name))
+                for name, table in mixture.tables.items()
+            ],
+            domain=Domain(
+                attributes=(*domain.attributes, _COMPONENT), shape=(*domain.shape, count)
+            ),
+            grouping=self.grouping,
+            within={name: self._unmerge(name).ends_of_allowed(name) for name in self.within},
+        )
+        return partial(self._draw_batch, (first, *others))
 
     def given(self, where: Mapping[str, str]) -> Self:
         """Return the sampler of the rows that meet every condition of ``where``.
@@ -123,26 +148,15 @@ class DrawsMixture(DrawnAlike):
         raise NotImplementedError
 
     def _draw_batch(
-        self, steps: Mapping[str, _Choice], *, rows: int, seed: int, batch: int
+        self, steps: Sequence[Step], *, rows: int, seed: int, batch: int
     ) -> tuple[np.ndarray, ...]:
         """Draw fine codes: one (rows,) unsigned column per coded attribute."""
-        words = SeededWords(seed=seed, purpose="generator", index=batch)
-        component = steps[""].draw(np.zeros(rows, dtype=np.int64), words.uniform(rows))
-        fine = tuple(
-            self._fine(a, steps[a].draw(component, words.uniform(rows)), words)
-            for a in self.domain.attributes
-        )
-        return (*fine, *self.texts_of(component))
+        *columns, component = draw_batch(steps, rows=rows, seed=seed, batch=batch)
+        return (*columns, *self.texts_of(component))
 
     def texts_of(self, component: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return (rows, max_bytes) uint16 for each text that a mixture's components have."""
         return ()
-
-    def _fine(self, name: str, codes: np.ndarray, words: SeededWords) -> np.ndarray:
-        """Return fine codes for the working codes of one attribute."""
-        if name not in self.grouping.groups:
-            return codes.astype(code_dtype(self.domain.size((name,))))
-        return self._unmerge(name).draw(codes, words)
 
     def _unmerge(self, name: str) -> Unmerge:
         groups = self.grouping.lookup(name, self.domain.size((name,)))
@@ -335,31 +349,3 @@ def _check_shares(ends: np.ndarray, *, shape: tuple[int, ...], name: str) -> Non
     if (ends[:, 1:] < ends[:, :-1]).any() or (ends[:, -1] != WHOLE).any():
         raise InvalidSampler(f"the shares of {name} do not rise to one")
     ends.setflags(write=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Choice:
-    """Draw a column of a row of weights: running sums of all rows, one after another."""
-
-    ends: np.ndarray
-    last: np.ndarray
-
-    @classmethod
-    def of(cls, weights: np.ndarray) -> _Choice:
-        """Return the choice by (rows, columns) weights."""
-        ends = weights.cumsum(axis=1)
-        ends /= np.where(ends[:, -1:] > 0, ends[:, -1:], 1.0)
-        last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
-        return cls(ends=(ends + np.arange(len(ends))[:, None]).ravel(), last=last)
-
-    def draw(self, row: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """Return a column of each ``row``, by its weights; never one of weight 0."""
-        columns = len(self.ends) // len(self.last)
-        if columns <= _FEW:
-            # The same comparisons as a search, without its jumps through memory.
-            place, first = row + uniform, row * columns
-            found = sum((self.ends[first + c] <= place for c in range(columns)), first * 0)
-        else:
-            found = np.searchsorted(self.ends, row + uniform, side="right") - row * columns
-        chosen: np.ndarray = np.minimum(found, self.last[row])
-        return chosen

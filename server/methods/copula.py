@@ -61,9 +61,11 @@ class Copula:
         return check_total(sizes)
 
     def design(self, schema: Schema, terms: Terms) -> Design:
-        """Split the budget by :data:`SHARES`."""
+        """Split the budget as :func:`shares_of` says."""
         return Design(
-            phases=calibrated(self.sizes(schema, terms), shares=shares_of(schema), terms=terms)
+            phases=calibrated(
+                self.sizes(schema, terms), shares=shares_of(schema, terms), terms=terms
+            )
         )
 
 

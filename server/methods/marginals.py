@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -33,14 +34,17 @@ from silosynth.server.measuring import (
     within_groups,
     within_memory,
 )
-from silosynth.server.methods.budget import Shares, check_pairs
-from silosynth.server.methods.method import Known, Outcome
+from silosynth.server.methods.budget import Shares, check_pairs, crowding
+from silosynth.server.methods.method import Known, Outcome, Terms
 from silosynth.server.mixture import NoisedPairs, Products, collect_pairs
 from silosynth.server.model import GraphicalModel
 
-MOST_ALONE, LEAST_ALONE = Fraction(1, 5), Fraction(1, 50)
+MOST_ALONE, FIFTH, LEAST_ALONE = Fraction(3, 5), Fraction(1, 5), Fraction(1, 50)
 ALONE = 4
 """Parts of rho for the 1-ways: the wider a table, the more of them its pairs say as well."""
+
+FEW_CODES = 4
+"""Of an attribute that pairs are asked of as it is."""
 
 COARSE = "coarse"
 FEWEST_GROUPS = 4
@@ -177,10 +181,19 @@ def gather(
     return collect_pairs(merged, known.measured[PhaseName.COARSE], domain=over)
 
 
-def shares_of(schema: Schema) -> Shares:
-    """Return each phase's share of rho: of the 1-ways 4 over the width, within a 50th and a 5th."""
-    width = len(schema.domain.attributes)
-    alone = max(min(MOST_ALONE, Fraction(ALONE, width)), LEAST_ALONE)
+def shares_of(schema: Schema, terms: Terms) -> Shares:
+    """Return each phase's share of rho: of the 1-ways 4 over the width, within a 50th and a 5th.
+
+    That is enough where codes are few, as a pair says them as well. Of codes that are merged in
+    pairs the 1-ways alone say which are how frequent: a 5th where a quarter of the attributes has
+    many, and more where a public bound on the rows says that the noise of 1-ways is large.
+    """
+    shape = schema.domain.shape
+    alone = max(min(FIFTH, Fraction(ALONE, len(shape))), LEAST_ALONE)
+    many = min(Fraction(ALONE * sum(size > FEW_CODES for size in shape), len(shape)), Fraction(1))
+    crowded = max(crowding(schema, terms), 1.0)
+    more = Fraction(3 * math.log10(crowded) / 5).limit_denominator(1000)
+    alone = max(alone, many * min(FIFTH + more, MOST_ALONE))
     return {PhaseName.ONE_WAY: alone, PhaseName.COARSE: 1 - alone}
 
 

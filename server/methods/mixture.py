@@ -6,8 +6,7 @@ smoothed, is chosen from the released pairs themselves, see :mod:`silosynth.serv
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -41,6 +40,7 @@ from silosynth.server.methods.method import (
     ask_cliques,
 )
 from silosynth.server.mixture import (
+    COPULA_COMPONENTS,
     Candidate,
     NoisedPairs,
     Products,
@@ -57,10 +57,16 @@ GROUPS = (64, 48, 32, 24, 16, 12, 8, 6, 4, 3)
 """What an attribute may be merged to."""
 FEWEST_GROUPS = 2
 
-COMPONENTS, STEPS = 128, 300
-BRIEF_COMPONENTS, BRIEF_STEPS = 64, 100
-SMOOTHINGS = (0.5, 2.0, 4.0)
-"""Of the candidates; in standard deviations of a cell's noise, by the distance from the 1-ways."""
+COMPONENTS, FEW_COMPONENTS = 256, 128
+"""Of a mixture, and of one over more codes than :data:`BROAD`."""
+
+BROAD = 600
+FEWEST_STEPS, STEPS = 200, 1000
+WORK = 2**35
+"""Components times squared codes times steps, at most: a few seconds of one core."""
+
+SMOOTHING = 2.0
+"""In standard deviations of a cell's noise, by the distance from the 1-ways."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +87,11 @@ class Mixture:
         return check_total(sizes)
 
     def design(self, schema: Schema, terms: Terms) -> Design:
-        """Split the budget by :data:`SHARES`."""
+        """Split the budget as :func:`shares_of` says."""
         return Design(
-            phases=calibrated(self.sizes(schema, terms), shares=shares_of(schema), terms=terms)
+            phases=calibrated(
+                self.sizes(schema, terms), shares=shares_of(schema, terms), terms=terms
+            )
         )
 
 
@@ -110,25 +118,27 @@ def _finish(known: Known) -> Outcome:
     grouping = _grouping(known)
     over = grouping.domain(known.schema.domain)
     pairs = gather(known, known.one_way, grouping=grouping, over=over)
-    fitted = choose(pairs, candidates()).whole(pairs)
+    fitted = choose(pairs, candidates()).fit(pairs)
     return finish_mixture(known, fitted, grouping=grouping, total=pairs.total)
 
 
 def candidates() -> tuple[Candidate, ...]:
-    """Return all models that are compared: no dependence, a copula, mixtures by their smoothing."""
-    brief = Settings(components=BRIEF_COMPONENTS, steps=BRIEF_STEPS, smoothing=0.0)
-    whole = Settings(components=COMPONENTS, steps=STEPS, smoothing=0.0)
+    """Return all models that are compared: no dependence, a copula, and a mixture."""
     return (
-        Candidate(name="independent", brief=_independent, whole=_independent),
-        Candidate(name="copula", brief=_copula, whole=_copula),
-        *(
-            Candidate(
-                name=f"mixture of smoothing {smoothing:g}",
-                brief=partial(_mixture, settings=replace(brief, smoothing=smoothing)),
-                whole=partial(_mixture, settings=replace(whole, smoothing=smoothing)),
-            )
-            for smoothing in SMOOTHINGS
-        ),
+        Candidate(name="independent", fit=_independent),
+        Candidate(name="copula", fit=_copula),
+        Candidate(name="mixture", fit=_mixture),
+    )
+
+
+def settings_for(codes: int) -> Settings:
+    """Return how a mixture over so many codes is fitted: for long, but for seconds."""
+    components = COMPONENTS if codes <= BROAD else FEW_COMPONENTS
+    steps = WORK // (components * max(codes, 1) ** 2)
+    return Settings(
+        components=components,
+        steps=min(max(steps, FEWEST_STEPS), STEPS),
+        smoothing=SMOOTHING,
     )
 
 
@@ -140,8 +150,8 @@ def _copula(pairs: NoisedPairs) -> Products:
     return fit_copula(pairs, tuple(np.split(pairs.shares, pairs.starts[1:])))
 
 
-def _mixture(pairs: NoisedPairs, *, settings: Settings) -> Products:
-    return fit_products(pairs, denoise(pairs), settings=settings)
+def _mixture(pairs: NoisedPairs) -> Products:
+    return fit_products(pairs, denoise(pairs), settings=settings_for(len(pairs.shares)))
 
 
 RECIPE = Recipe(
@@ -149,5 +159,5 @@ RECIPE = Recipe(
     options=Mixture,
     ask=_ask,
     finish=_finish,
-    components=lambda _: COMPONENTS,
+    components=lambda _: COPULA_COMPONENTS,
 )

@@ -201,20 +201,23 @@ _SEED = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A model by name: ``brief`` is fitted to be compared, ``whole`` to be handed out."""
+    """A model by name, and how it is fitted: to be compared as it is to be handed out.
+
+    A fit that is cut short to be compared is no sight of the whole one: on BRFSS it was behind a
+    copula from which the whole one is half as far.
+    """
 
     name: str
-    brief: Callable[[NoisedPairs], Products]
-    whole: Callable[[NoisedPairs], Products]
+    fit: Callable[[NoisedPairs], Products]
 
 
 def choose(pairs: NoisedPairs, candidates: Sequence[Candidate]) -> Candidate:
-    """Return the candidate whose brief fit to one part is nearest to the other; see the module."""
+    """Return the candidate whose fit to one part is nearest to the other; see the module."""
     if len(candidates) == 1:
         return candidates[0]
     noise = np.random.default_rng(_SEED).normal(size=pairs.covariance.shape)
     fitted, other = pairs.parted(noise, part=PART)
-    return min(candidates, key=lambda c: distance(c.brief(fitted), other, pairs=pairs))
+    return min(candidates, key=lambda c: distance(c.fit(fitted), other, pairs=pairs))
 
 
 def distance(model: Products, other: np.ndarray, *, pairs: NoisedPairs) -> float:

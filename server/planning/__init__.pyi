@@ -1,4 +1,4 @@
-from .advice import advise, remarks, what_helps
+from .advice import reason_for, remarks, what_helps
 from .epochs import Calendar, EpochRun, new_series, next_epoch
 from .forecast import Forecast, forecast_tables
 from .links import LinkForecast, words_of_links
@@ -10,12 +10,12 @@ __all__ = [
     "EpochRun",
     "Forecast",
     "LinkForecast",
-    "advise",
     "forecast_tables",
     "new_plan",
     "new_series",
     "new_tables_plan",
     "next_epoch",
+    "reason_for",
     "remarks",
     "what_helps",
     "words_of_links",

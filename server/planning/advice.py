@@ -1,7 +1,7 @@
 """Which method a schema asks for, and what a method would lose of a schema.
 
-The rule follows what was measured; see docs/decisions/030. It reads the schema alone, which is
-public.
+The rule follows what was measured; see docs/decisions/165. It reads the schema alone, which is
+public, and how crowded a public bound on the rows says that a table is.
 """
 
 from __future__ import annotations
@@ -16,13 +16,19 @@ from silosynth.common.plan import MEMBERS, MOST_MARGINALS, OF_VALUES, Method, Pl
 from silosynth.common.schema import Schema
 from silosynth.server.methods import METHODS, most_groups
 
-MOST_MARGINAL_ATTRIBUTES = 100
-"""Marginals were nearer to the data at 16, 24 and 48 attributes and not at 137; no width between
-was measured, see docs/decisions/030."""
+FEWEST_WIDE_ATTRIBUTES = 20
+"""From so many on all pairs at once were nearer to the data, and below marginals that are chosen;
+see docs/decisions/165."""
+
+FEWEST_MIDDLE_ATTRIBUTES, QUIET_BELOW = 12, 0.5
+"""From so many on they were nearer too where a public bound on the rows says that the noise of all
+1-ways adds up to less than so many rows, to a row."""
 
 FEWEST_WIDE_GROUPS = 8
 """Where a mixture would have to merge numbers into fewer, cuts in two lose no more."""
 
+CROWDED_FROM = 5.0
+"""Rows that the noise of all 1-ways adds up to, to a row: from so many on no pair is worth it."""
 
 DROWNED_FROM = 3.0
 """Rows that the noise of one 1-way count adds up to over all codes, to a row; see decision 088."""
@@ -38,8 +44,12 @@ class Advice:
     reason: str
 
 
-def advise(schema: Schema) -> Advice:
-    """Return the method to take for a schema: one order held at every budget measured."""
+def advise(schema: Schema, *, crowded: float = 0.0) -> Advice:
+    """Return the method to take for a schema.
+
+    Args: crowded: what :func:`~silosynth.server.methods.crowding` says, where a bound on the rows
+        is known.
+    """
     texts = tuple(modelled_texts(schema))
     if texts:
         return Advice(
@@ -62,12 +72,24 @@ def advise(schema: Schema) -> Advice:
         return Advice(
             method=Method.INDEPENDENT, reason="one attribute alone has no pairs to measure"
         )
-    if width > MOST_MARGINAL_ATTRIBUTES:
+    if crowded >= CROWDED_FROM:
+        return Advice(
+            method=Method.INDEPENDENT,
+            reason="the noise of so many codes is larger than what so few rows say of pairs",
+        )
+    quiet = width >= FEWEST_MIDDLE_ATTRIBUTES and 0 < crowded < QUIET_BELOW
+    if quiet or width >= FEWEST_WIDE_ATTRIBUTES:
         return _advise_wide(schema)
     return Advice(
         method=Method.AIM,
         reason=f"marginals are nearer to the data on tables of this width ({width} attributes)",
     )
+
+
+def reason_for(schema: Schema, method: Method) -> str:
+    """Say why a plan has the method that it was advised, however crowded its table is."""
+    found = (advise(schema, crowded=crowded) for crowded in (0.0, QUIET_BELOW / 2, math.inf))
+    return next((a.reason for a in found if a.method is method), advise(schema).reason)
 
 
 def _has_middle(schema: Schema) -> bool:
@@ -95,7 +117,8 @@ def _advise_wide(schema: Schema) -> Advice:
     return Advice(
         method=Method.MIXTURE,
         reason=f"{width} attributes make {pairs:,} pairs, which say more when all are fitted at "
-        "once than by themselves",
+        "once than by themselves; replicates for intervals and impossible combinations want "
+        f"--method {Method.AIM.value}",
     )
 
 

@@ -25,7 +25,7 @@ from silosynth.common.plan import (
     trust_of,
 )
 from silosynth.common.schema import Schema
-from silosynth.server.methods import Choices, Design, Terms, options_of, read_method
+from silosynth.server.methods import Choices, Design, Terms, crowding, options_of, read_method
 from silosynth.server.planning.advice import advise
 
 _TAIL = 40
@@ -93,15 +93,6 @@ def new_plan(
     if rows_per_person < 1:
         raise InvalidPlan(f"rows_per_person is {rows_per_person}", hint="it must be at least 1")
     workload = tuple(choices.get("workload", ()))
-    if method is None:
-        method = Method.AIM if workload else advise(schema).method
-    chosen = read_method(method)
-    if MEMBERS[chosen].several_tables:
-        raise InvalidPlan(
-            f"method {chosen.value} is for several tables, and schema {schema.name!r} has one",
-            hint="use another method, or none",
-        )
-    check_texts(schema, method=chosen, workload=workload)
     terms = Terms(
         epsilon=epsilon,
         delta=delta,
@@ -113,6 +104,16 @@ def new_plan(
         rows_at_most=choices.get("rows_at_most"),
         holdings=_holdings(schema, silos=silos, lacks=lacks or {}),
     )
+    if method is None:
+        crowded = crowding(schema, terms) if schema.domain.attributes else 0.0
+        method = Method.AIM if workload else advise(schema, crowded=crowded).method
+    chosen = read_method(method)
+    if MEMBERS[chosen].several_tables:
+        raise InvalidPlan(
+            f"method {chosen.value} is for several tables, and schema {schema.name!r} has one",
+            hint="use another method, or none",
+        )
+    check_texts(schema, method=chosen, workload=workload)
     design = options_of(chosen, choices).design(schema, terms)
     plan = parse_plan(
         {

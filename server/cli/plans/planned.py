@@ -14,7 +14,7 @@ from silosynth.common.tables import AnySchema, TablesSchema, load_any_schema
 from silosynth.server.cli.plan_flags import BudgetFlags, PersonFlags, TrustFlags, read_lacks
 from silosynth.server.cli.plans.several import FamiliesFlags, plan_of_tables
 from silosynth.server.methods import METHODS, Flags
-from silosynth.server.planning import advise, new_plan, remarks
+from silosynth.server.planning import new_plan, reason_for, remarks
 
 METHOD_FLAGS = (
     *(recipe.flags for recipe in METHODS.values() if recipe.flags is not None),
@@ -63,5 +63,5 @@ def notes_on(schema: AnySchema, plan: Plan, *, chosen: bool) -> tuple[str, ...]:
         unlinked = plan.unlinked or ()
         return tuple(f"link '{n}' does not stand above its noise; left out" for n in unlinked)
     if not chosen and not plan.workload:
-        say(f"method {plan.method.value}: {advise(schema).reason}")
+        say(f"method {plan.method.value}: {reason_for(schema, plan.method)}")
     return tuple(remarks(schema, method=plan.method))

@@ -94,11 +94,41 @@ def test_a_file_holds_it_byte_for_byte(tmp_path: Path) -> None:
         assert (ours == theirs).all()
 
 
-def test_few_codes_are_drawn_as_a_search_draws_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = draw_codes(made_sampler(), rows=5000, seed=3)
-    monkeypatch.setattr("silosynth.common.sampler.mixture._FEW", 0)
-    for ours, theirs in zip(quick, draw_codes(made_sampler(), rows=5000, seed=3), strict=True):
-        assert (ours == theirs).all()
+def test_counts_are_the_expected_ones_rounded() -> None:
+    """Rows drawn one by one would be off by about the root of as many: 60 of 20,000."""
+    sampler, rows = made_sampler(), 20_000
+    codes = draw_codes(sampler, rows=rows, seed=3)
+    expected = joint()
+    for axis, column in enumerate(codes):
+        others = tuple(i for i in range(3) if i != axis)
+        wanted = expected.sum(axis=others) * rows
+        found = np.bincount(column, minlength=len(wanted))
+        assert np.abs(found - wanted).max() <= 2 * len(WEIGHTS)
+
+
+def test_fewer_rows_than_components_follow_the_tables_too() -> None:
+    """The mean over draws is the joint, however few rows lie in a component."""
+    found = np.zeros((2, 10, 2))
+    for seed in range(20_000):
+        np.add.at(found, draw_codes(made_sampler(), rows=2, seed=seed), 1)
+    assert np.abs(found / found.sum() - joint()).max() < 0.01
+
+
+def test_more_components_than_16_bits_hold_are_drawn() -> None:
+    count = 2**16 + 10
+    one = np.zeros((count, 2))
+    one[:, 0], one[-1] = 1.0, (0.0, 1.0)
+    last = np.zeros(count)
+    last[-1] = 1.0
+    sampler = made_sampler(
+        weights=shares(last[None], name="w")[0],
+        tables=tuple(
+            shares(one if size == 2 else np.ones((count, size)), name="t") for size in SIZES
+        ),
+    )
+    sex, _, ill = draw_codes(sampler, rows=50, seed=1)
+    assert sex.all()
+    assert ill.all()
 
 
 def test_conditions_have_no_file() -> None:

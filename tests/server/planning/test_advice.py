@@ -12,8 +12,8 @@ from silosynth.client.policy import Policy
 from silosynth.common.cli.app import run
 from silosynth.common.plan import Method, load_plan
 from silosynth.common.schema import Schema, dump_schema, parse_schema
-from silosynth.server.planning import advise, new_plan, remarks, what_helps
-from silosynth.server.planning.advice import MOST_MARGINAL_ATTRIBUTES
+from silosynth.server.planning import new_plan, reason_for, remarks, what_helps
+from silosynth.server.planning.advice import CROWDED_FROM, FEWEST_WIDE_ATTRIBUTES, advise
 
 LISTED = {"kind": "categorical", "categories": ["a", "b"], "other": False, "source": "public"}
 
@@ -43,14 +43,38 @@ def made_schema(kind: str = "table", *, attributes: int = 3) -> Schema:
         (made_schema("text"), Method.DP_SGD),
         (made_schema("text left out"), Method.AIM),
         (made_schema("image"), Method.CENTRAL),
-        (made_schema(attributes=MOST_MARGINAL_ATTRIBUTES), Method.AIM),
-        (made_schema(attributes=MOST_MARGINAL_ATTRIBUTES + 1), Method.MIXTURE),
+        (made_schema(attributes=FEWEST_WIDE_ATTRIBUTES - 1), Method.AIM),
+        (made_schema(attributes=FEWEST_WIDE_ATTRIBUTES), Method.MIXTURE),
         (made_schema("numbers", attributes=500), Method.COPULA),
         (made_schema(attributes=725), Method.ONE_SHOT),
     ],
 )
 def test_the_schema_decides(schema: Schema, method: Method) -> None:
     assert advise(schema).method is method
+
+
+@pytest.mark.parametrize("attributes", [3, 60, 725])
+def test_a_crowded_table_is_for_columns_alone(attributes: int) -> None:
+    schema = made_schema("numbers", attributes=attributes)
+    assert advise(schema, crowded=CROWDED_FROM).method is Method.INDEPENDENT
+    assert advise(schema, crowded=CROWDED_FROM - 0.1).method is not Method.INDEPENDENT
+    assert advise(made_schema("image"), crowded=CROWDED_FROM).method is Method.CENTRAL
+
+
+def test_a_bound_on_the_rows_says_how_crowded_a_table_is() -> None:
+    schema = made_schema("numbers", attributes=15)
+    budget: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-6, "silos": ("north",)}
+    assert new_plan(schema, **budget).method is Method.AIM
+    assert new_plan(schema, **budget, rows_at_most=12_000).method is Method.AIM
+    many = new_plan(schema, **budget, rows_at_most=100_000)
+    assert many.method is Method.MIXTURE
+    assert "fitted at once" in reason_for(schema, many.method)
+    few = new_plan(schema, **budget, rows_at_most=500)
+    assert few.method is Method.INDEPENDENT
+    assert "so few rows" in reason_for(schema, few.method)
+    assert "this width" in reason_for(schema, Method.AIM)
+    narrow = made_schema("numbers", attributes=11)
+    assert new_plan(narrow, **budget, rows_at_most=100_000).method is Method.AIM
 
 
 @pytest.mark.parametrize("kind", ["table", "image", "text"])
