@@ -163,14 +163,15 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
     columns = [column for column, _ in drafted]
     proposals = {c.name: proposal for c, proposal in drafted}
     persons = person_keys(table, proposals=proposals)
-    attributes, notes, reasons = [], [*told, *_first_row(columns, dialect=how)], {}
+    attributes, lines, reasons = [], dict[str, list[str]](), {}
     for column in columns:
         attribute, why = _attribute(column, proposals[column.name], stored=stored)
         if column.name in persons:
             attribute = _person_key(column, proposals[column.name], stored=stored)
             why = [persons[column.name]]
         attributes.append(attribute)
-        notes += [f"{column.name}: {line}" for line in why]
+        for line in why:
+            lines.setdefault(line, []).append(column.name)
         kind = attribute["kind"]
         said = [line for line in proposals[column.name].why if not re.search(r"\d", line)]
         reasons[column.name] = said[0] if said else (KINDS[kind].reason or kind)
@@ -180,7 +181,25 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
     if how is not None and how != CsvDialect():
         document["csv"] = how.model_dump(exclude_defaults=True)
     schema = parse_schema(document, origin="draft")
+    notes = (*told, *_first_row(columns, dialect=how), *_by_line(lines))
     return Draft(schema=schema, notes=(_WARNING, *notes), reasons=reasons)
+
+
+_ALIKE, _NAMED_ALIKE = 4, 5
+"""Columns from which on one line is said of all, and how many of them it names."""
+
+
+def _by_line(lines: Mapping[str, Sequence[str]]) -> list[str]:
+    """Say each line of its columns: of many at once, where one is said of many."""
+    said = []
+    for line, names in lines.items():
+        if len(names) < _ALIKE:
+            said += [f"{name}: {line}" for name in names]
+            continue
+        more = len(names) - _NAMED_ALIKE
+        shown = ", ".join(names[:_NAMED_ALIKE]) + (f" and {more} more" if more > 0 else "")
+        said.append(f"{shown}: {line}")
+    return said
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -222,7 +241,8 @@ def _odd_lines(count: int) -> str:
 
 _ONE_COLUMN = (
     "one column alone was found; if fields are parted by another mark, say which with --delimiter, "
-    "and if they stand in columns of fixed width, export the table with delimiters"
+    "and if they stand in columns of fixed width or are parted by several spaces, export the table "
+    "with delimiters (pandas reads both: read_fwf, or read_csv with sep=r'\\s+')"
 )
 _LONGEST_NAME = 512
 

@@ -16,13 +16,13 @@ from silosynth.client.csv import name_columns, read_csv
 from silosynth.client.maps import NO_MAP, SiloMap, map_table, read_by, seen_as
 from silosynth.common.codec import Codec, TableLike, as_table, check_columns
 from silosynth.common.errors import InvalidTable
-from silosynth.common.files import unreadable_table
+from silosynth.common.files import TEXT_ENDINGS, packed, unreadable_table
 from silosynth.common.schema import CsvDialect, Schema
 
 Result = TypeVar("Result")
 TableSource: TypeAlias = "Path | TableLike"
 
-CSV = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+CSV = packed(TEXT_ENDINGS)
 PARQUET = (".parquet", ".pq")
 ARROW = (".arrow", ".feather", ".ipc")
 EXCEL = (".xlsx", ".xlsm")

@@ -32,7 +32,14 @@ from .kinds.bins import (
     spell_duration,
 )
 from .kinds.facts import NumberAttribute, WordedAttribute, has_neighbours, has_unit, has_words
-from .kinds.forms import CsvDialect, NumberText, Resolution, reading_format, span_marks
+from .kinds.forms import (
+    CsvDialect,
+    MomentWords,
+    NumberText,
+    Resolution,
+    reading_format,
+    span_marks,
+)
 from .kinds.generated import PERSONAL, GeneratedAttribute, Provider, provider_named
 from .references import Reference, read_references
 from .schema import (
@@ -74,6 +81,7 @@ __all__ = [
     "IntegerAttribute",
     "KeyForm",
     "ListedAttribute",
+    "MomentWords",
     "NumberAttribute",
     "NumberText",
     "NumericAttribute",

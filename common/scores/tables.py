@@ -14,15 +14,15 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from silosynth.common.errors import InvalidTable
-from silosynth.common.files import unreadable_table
+from silosynth.common.files import TEXT_ENDINGS, delimiter_of, packed, unreadable_table
 from silosynth.common.schema import CsvDialect
 from silosynth.common.seeded import SeededWords
 
 MOST_ROWS = 100_000
-CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+CSV = packed((".csv", ".tsv", ".tab", ".psv"))
 PARQUET = (".parquet", ".pq")
 ARROW = (".arrow", ".feather", ".ipc")
-_TEXT = (*CSV, ".txt", ".txt.gz")
+_TEXT = packed(TEXT_ENDINGS)
 _SHEETS = (".xlsx", ".xlsm")
 _DELIMITERS = (",", ";", "\t", "|")
 _LONGEST_LINE = 1 << 20
@@ -184,8 +184,8 @@ def _header(path: Path, *, how: CsvDialect, names: Sequence[str]) -> tuple[list[
 
 def _delimiter(path: Path) -> str:
     """Return the mark of tables by its name, else the one that the first line shows most."""
-    if ".tsv" in "".join(path.suffixes).lower():
-        return "\t"
+    if (named := delimiter_of(path)) != ",":
+        return named
     line = "".join(_first_lines(path, encoding="utf-8", count=1))
     return max(_DELIMITERS, key=line.count)
 

@@ -1,4 +1,4 @@
-from .budget import Size, calibrated
+from .budget import Size, calibrated, crowding
 from .dp_sgd import trained_sampler
 from .marginals import draw_order
 from .method import Design, Flags, Known, Outcome, Question, Terms, Wanted
@@ -30,6 +30,7 @@ __all__ = [
     "Wanted",
     "ask_phase",
     "calibrated",
+    "crowding",
     "describe_plan",
     "draw_order",
     "finish_run",

@@ -12,7 +12,8 @@ import pyarrow.types as pt
 
 from silosynth.common.codec.written.columns import is_instant, is_number, is_text
 from silosynth.common.codec.written.dress import undress
-from silosynth.common.schema import NumberText
+from silosynth.common.codec.written.moment_words import reads_fractions, to_plain
+from silosynth.common.schema import MomentWords, NumberText
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
 _NANOSECONDS = r"([.,]\d{6})\d+"
@@ -108,15 +109,18 @@ def to_numbers(
     return numbers, np.zeros(len(numbers), dtype=bool)
 
 
-def to_microseconds(column: pa.Array, *, format: str | None) -> tuple[np.ndarray, np.ndarray]:
+def to_microseconds(
+    column: pa.Array, *, format: str | None, words: MomentWords | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return (rows,) float64 microseconds since 1970 in UTC, rounded down, and what was unreadable.
 
-    Values without a zone are taken as UTC. Text is read as ISO 8601, or by ``format``.
+    Values without a zone are taken as UTC. Text is read as ISO 8601, or by ``format`` and the
+    ``words`` that stand for its marks.
     """
     if is_text(column.type) or pt.is_dictionary(column.type):
         values, positions = distinct(column)
         if is_text(values.type):
-            instants, unreadable = _parse_instants(values, format=format)
+            instants, unreadable = _parse_instants(values, format=format, words=words)
         else:
             instants, unreadable = to_microseconds(values, format=format)
         return instants[positions], unreadable[positions]
@@ -207,13 +211,18 @@ def _parse_numbers(
     return _as_float(numbers), _both(pc.invert(readable), _says_something(trimmed))
 
 
-def _parse_instants(texts: pa.Array, *, format: str | None) -> tuple[np.ndarray, np.ndarray]:
+def _parse_instants(
+    texts: pa.Array, *, format: str | None, words: MomentWords | None
+) -> tuple[np.ndarray, np.ndarray]:
     from silosynth.common.codec.written.frames import read_instants  # see there why not above
 
     trimmed = trim(texts.cast(pa.large_string()))
+    plain = trimmed
+    if format is not None:
+        plain, format = to_plain(trimmed, format=format, words=words)
     # Without a digit pandas would read "now" and "today" from the clock.
-    dated = pc.if_else(pc.match_substring_regex(trimmed, r"\d"), trimmed, None)
-    if format is None or "%f" in format:
+    dated = pc.if_else(pc.match_substring_regex(plain, r"\d"), plain, None)
+    if format is None or reads_fractions(format):
         dated = pc.replace_substring_regex(dated, _NANOSECONDS, r"\1")
     numbers = _read_again(dated, read=partial(read_instants, format=format))
     return numbers, np.isnan(numbers) & _both(_says_something(trimmed))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from silosynth.client.csv import sniff_dialect
+from silosynth.client.csv import default_dialect, sniff_dialect
 from silosynth.client.drafting import draft_schema
 from silosynth.common.errors import SilosynthError
 from tests.client.drafting.test_forms import round_trip
@@ -117,3 +117,29 @@ def test_what_is_no_table_of_text_is_told_in_its_own_words(
     with pytest.raises(SilosynthError) as caught:
         draft_schema(path, name="t")
     assert said in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("ending", "mark"), [(".psv", "|"), (".tab", "\t"), (".dat", ","), (".DAT", ";"), (".dat", " ")]
+)
+def test_files_of_other_endings_are_read_and_written(
+    tmp_path: Path, ending: str, mark: str
+) -> None:
+    path = tmp_path / f"a{ending}"
+    path.write_text("\n".join(["age,sex,cost", *ROWS, *ROWS, ""]).replace(",", mark))
+    draft, out = round_trip(path)
+    assert [a.kind for a in draft.schema.attributes] == ["integer", "categorical", "real"]
+    assert list(out.columns) == ["age", "sex", "cost"]
+    assert default_dialect(tmp_path / f"x{ending}.gz").delimiter in (mark, ",")
+
+
+def test_two_words_a_line_are_no_two_columns(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("full name\n" + "\n".join(f"Jane Doe{'abc'[i % 3]}" for i in range(60)) + "\n")
+    assert [a.name for a in draft_schema(path, name="t").schema.attributes] == ["full name"]
+
+
+def test_quoted_names_between_spaces_are_names(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("'OBS' 'GPA'\n" + "\n".join(f"{i % 9} {i % 7}.5" for i in range(60)) + "\n")
+    assert [a.name for a in draft_schema(path, name="t").schema.attributes] == ["OBS", "GPA"]
