@@ -3,7 +3,15 @@ from .compiled.orders import Gap
 from .compiled.ruled import Choice, OnGrid, Recipe, Ruled
 from .compiled.sums import Follows
 from .images import Image
-from .keys import KeyForm, key_form, named_alike, names_keys, plain_key, says_no_form
+from .keys import (
+    KeyForm,
+    key_form,
+    named_alike,
+    names_keys,
+    plain_key,
+    rows_with_keys,
+    says_no_form,
+)
 from .kinds.attributes import (
     Attribute,
     BooleanAttribute,
@@ -125,6 +133,7 @@ __all__ = [
     "read_references",
     "read_schema",
     "reading_format",
+    "rows_with_keys",
     "says_no_form",
     "schema_name",
     "schema_of_text",

@@ -90,6 +90,8 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     unit = max((u for u in _UNITS if u <= (high - low) / 10), default=1)
     low, high = (x * unit for x in two_digits(low / unit, high / unit, step=1.0))
     why: tuple[str, ...] = ()
+    if pt.is_interval(column.kind):
+        why = ("intervals are kept as spans of time, in which a month is thirty days",)
     if format == "hours":
         why = ("read as hours and minutes; minutes and seconds would be spelled alike",)
     facts = {
@@ -142,7 +144,7 @@ def _finest(whole: np.ndarray, *, format: str | None) -> Resolution:
 
 
 KIND = Kind(
-    accepts=lambda _, kind: pt.is_duration(kind),
+    accepts=lambda _, kind: pt.is_duration(kind) or bool(pt.is_interval(kind)),
     store_as="store it as a duration, or as text such as '1 days 02:30:00'",
     codec=lambda attribute: NumericCodec(
         attribute=attribute, scale=Scale(read=_read, build=_build, grid=_grid, per_unit=1_000_000)

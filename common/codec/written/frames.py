@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from silosynth.common.schema import reading_format
 
 Frame: TypeAlias = pd.DataFrame
 
+_SHOWN = 1000
 _NULLABLE = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
 
 
@@ -81,6 +83,8 @@ def _convert(series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
         series = series.cat.rename_categories([str(c) for c in kind.categories])
     elif isinstance(kind, pd.PeriodDtype | pd.IntervalDtype):
         series = series.astype(object)
+        return pa.array([_spell_object(value) for value in series], pa.large_string())
+    if any(isinstance(value, UUID) for value in series.head(_SHOWN)):
         return pa.array([_spell_object(value) for value in series], pa.large_string())
     try:
         return pa.array(series, from_pandas=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +18,12 @@ from silosynth.common.codec.written.moment_words import reads_fractions, to_plai
 from silosynth.common.schema import MomentWords, NumberText
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
+_ISO = re.compile(r"%Y-%m-%d[ T]%H:%M(:%S(\.%f|\.%\dN)?)?( ?(Z|%z|%:z))?")
+_ISO_TEXT = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?( ?(Z|[+-]\d{2}:?\d{2}))?)?$"
 _NANOSECONDS = r"([.,]\d{6})\d+"
 _LARGEST_WHOLE = 2.0**53
 _MOST_SCALE = 22
+_DAY = 86_400_000_000
 _MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
@@ -42,7 +47,10 @@ def _common(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     """Return a column of extensions, runs or views as plain values, and short numbers as longer."""
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
-        return _common(column.cast(kind.storage_type))
+        stored = column.cast(kind.storage_type)
+        return _extended(stored, kind.extension_name)
+    if pt.is_interval(kind):
+        return _spans_of(column)
     if pt.is_run_end_encoded(kind):
         return _common(pc.run_end_decode(column))
     if pt.is_dictionary(kind) and kind.value_type not in (pa.string(), pa.large_string()):
@@ -56,6 +64,32 @@ def _common(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     if pt.is_decimal32(kind) or pt.is_decimal64(kind):
         longer[kind] = pa.decimal128(kind.precision, kind.scale)
     return column.cast(longer[kind]) if kind in longer else column
+
+
+_DAYS_OF_A_MONTH = 30
+_INTERVAL = np.dtype([("months", "<i4"), ("days", "<i4"), ("nanoseconds", "<i8")])
+
+
+def _extended(stored: pa.ChunkedArray | pa.Array, name: str) -> pa.ChunkedArray | pa.Array:
+    """Return the stored values of an extension: truth values and UUIDs as what they say."""
+    if name == "arrow.bool8":
+        return stored.cast(pa.bool_())
+    if name != "arrow.uuid":
+        return _common(stored)
+    texts = [None if b is None else str(UUID(bytes=b)) for b in stored.to_pylist()]
+    return pa.array(texts, pa.large_string())
+
+
+def _spans_of(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Return a database's intervals as spans of time, a month as thirty days."""
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    data = whole.buffers()[1]
+    parts = np.zeros(0, _INTERVAL) if data is None else np.frombuffer(data, _INTERVAL)
+    parts = parts[whole.offset : whole.offset + len(whole)]
+    days = parts["months"].astype(np.int64) * _DAYS_OF_A_MONTH + parts["days"]
+    spans = days * _DAY + parts["nanoseconds"] // 1000
+    there = whole.is_valid().to_numpy(zero_copy_only=False)
+    return pa.array(spans, pa.int64(), mask=~there).cast(pa.duration("us"))
 
 
 def plain_values(column: pa.ChunkedArray | pa.DictionaryArray) -> pa.ChunkedArray:
@@ -225,6 +259,12 @@ def _parse_instants(
     if format is None or reads_fractions(format):
         dated = pc.replace_substring_regex(dated, _NANOSECONDS, r"\1")
     numbers = _read_again(dated, read=partial(read_instants, format=format))
+    if format is not None and _ISO.fullmatch(format):
+        # Some programs leave out a fraction, or a clock, that is zero.
+        others = pc.if_else(pa.array(np.isnan(numbers)), dated, None)
+        others = pc.if_else(pc.match_substring_regex(others, _ISO_TEXT), others, None)
+        again = _read_again(others, read=partial(read_instants, format=None))
+        numbers = np.where(np.isnan(numbers), again, numbers)
     return numbers, np.isnan(numbers) & _both(_says_something(trimmed))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from silosynth.client.drafting.draft import Draft
 from silosynth.common.codec import Codec
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.schema import parse_schema
-from tests.client.drafting.test_forms import facts, kinds, round_trip
+from tests.client.drafting.test_forms import back, facts, kinds, round_trip
 from tests.client.drafting.test_forms_parts import Written
 from tests.support.tables.messy_files import ROWS, moments, source, write
 
@@ -464,3 +465,51 @@ def test_what_is_said_of_many_columns_is_said_once() -> None:
 def test_years_that_run_on_are_no_key(name: str, first: int, kind: str) -> None:
     table = pa.table({name: [*range(first, first + 80)], "x": [n % 7 for n in range(80)]})
     assert kinds(draft_schema(table, name="t"))[name] == kind
+
+
+def test_types_of_databases_are_understood() -> None:
+    parts = [pa.MonthDayNano([n % 3, n % 9, n * 1_000_000_000]) for n in range(ROWS - 1)]
+    table = pa.table(
+        {
+            "interval": pa.array([*parts, None]),
+            "truth": pa.ExtensionArray.from_storage(
+                pa.bool8(), pa.array(SMALL % 2).cast(pa.int8())
+            ),
+            "key": pa.array([UUID(int=n).bytes for n in range(ROWS)], pa.binary(16)).cast(
+                pa.uuid()
+            ),
+        }
+    )
+    draft = draft_schema(table, name="t")
+    found = kinds(draft)
+    assert (found["interval"], found["truth"]) == ("duration", "boolean")
+    assert found["key"] in ("generated", "identifier")
+    assert any("a month is thirty days" in note for note in draft.notes)
+    out = back(table.select(["interval", "truth"]), draft.schema)
+    assert out.schema.field("interval").type == pa.duration("us")
+    assert out.schema.field("truth").type == pa.bool_()
+    assert out["interval"].null_count == 1
+    seconds = out["interval"].cast(pa.int64()).drop_null().to_numpy() / 1e6
+    assert seconds.max() <= (2 * 30 + 9) * 86_400 + ROWS
+    # What stands before is not read where a piece of a table is.
+    half = draft_schema(table.slice(300), name="t").schema.attributes[0]
+    assert half.kind == "duration"
+
+
+def test_keys_of_python_are_keys() -> None:
+    frame = pd.DataFrame({"key": [UUID(int=n) for n in range(ROWS)], "n": SMALL})
+    assert kinds(draft_schema(frame, name="t"))["key"] in ("generated", "identifier")
+
+
+@pytest.mark.parametrize("sep", [" ", "T"])
+def test_what_leaves_out_zeros_is_read(tmp_path: Path, sep: str) -> None:
+    texts = [
+        f"{t:%Y-%m-%d{sep}%H:%M:%S}{f'.{n // 1000:06}' if i % 5 == 0 else ''}"
+        for i, (t, n) in enumerate(zip(AT, NANOS, strict=True))
+    ]
+    some = [t[:10] if i % 7 == 0 else t for i, t in enumerate(texts)]
+    frame = pd.DataFrame({"fraction": texts, "clock": some})
+    draft, out = round_trip(write(frame, tmp_path / "a.csv"))
+    assert set(kinds(draft).values()) == {"datetime"}
+    assert "without a fraction; all come out with one" in " ".join(draft.notes)
+    assert out["fraction"].str.fullmatch(rf"\d{{4}}-\d\d-\d\d{sep}[\d:]{{8}}\.\d{{6}}").all()
