@@ -172,6 +172,8 @@ def _sync(path: Path) -> None:
 
 TEXT_ENDINGS = (".csv", ".tsv", ".tab", ".psv", ".txt", ".dat")
 """Of text files with delimiters, in lower case; each may be packed, and end in .gz."""
+SHEETS = (".xlsx", ".xlsm", ".dta", ".sas7bdat", ".xpt")
+"""Of files that Excel, Stata and SAS write, in lower case."""
 _MARKS = {".tsv": "\t", ".tab": "\t", ".psv": "|"}
 
 

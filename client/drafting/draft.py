@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -222,8 +223,10 @@ def _dialect(
     source: TableSource, *, like: CsvDialect | None
 ) -> tuple[CsvDialect | None, tuple[str, ...]]:
     """Find out how a text file is written, and say so where it is not plain."""
-    if not (isinstance(source, Path) and is_text_file(source)) or not source.is_file():
+    if not isinstance(source, Path) or not source.is_file():
         return None, ()
+    if not is_text_file(source):
+        return None, _other_sheets(source)
     how = sniff_dialect(source, like=like)
     plain = how.reads_as(CsvDialect()) and not how.quoted
     told = [] if plain else [f"read as a text file with {how.describe()}"]
@@ -232,6 +235,20 @@ def _dialect(
         told.append(_ONE_COLUMN)
     odd = count_bad_lines(source, dialect=how, names=names) if how.header else 0
     return how, (*told, *([_odd_lines(odd)] if odd else []))
+
+
+def _other_sheets(path: Path) -> tuple[str, ...]:
+    """Say which sheet of several is read."""
+    if path.suffix.lower() not in (".xlsx", ".xlsm"):
+        return ()
+    from silosynth.common.codec import sheet_names  # pandas takes a second to import
+
+    try:
+        first, *others = sheet_names(path)
+    except (ValueError, KeyError, OSError, ImportError, BadZipFile):
+        return ()  # what is wrong with it is said where it is read
+    told = f"sheet {first!r} is read, the first of {len(others) + 1}; save another by itself"
+    return (told,) if others else ()
 
 
 def _odd_lines(count: int) -> str:

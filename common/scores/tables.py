@@ -14,7 +14,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from silosynth.common.errors import InvalidTable
-from silosynth.common.files import TEXT_ENDINGS, delimiter_of, packed, unreadable_table
+from silosynth.common.files import SHEETS, TEXT_ENDINGS, delimiter_of, packed, unreadable_table
 from silosynth.common.schema import CsvDialect
 from silosynth.common.seeded import SeededWords
 
@@ -23,7 +23,6 @@ CSV = packed((".csv", ".tsv", ".tab", ".psv"))
 PARQUET = (".parquet", ".pq")
 ARROW = (".arrow", ".feather", ".ipc")
 _TEXT = packed(TEXT_ENDINGS)
-_SHEETS = (".xlsx", ".xlsm")
 _DELIMITERS = (",", ";", "\t", "|")
 _LONGEST_LINE = 1 << 20
 _BATCH = 1 << 16
@@ -64,7 +63,7 @@ def read_sample(
             there need not stand here.
         names: of the schema's columns.
     """
-    endings = (*PARQUET, *_TEXT, *ARROW, *_SHEETS)
+    endings = (*PARQUET, *_TEXT, *ARROW, *SHEETS)
     if path.is_dir() or not path.name.lower().endswith(endings):
         known = ", ".join(endings)
         raise InvalidTable(f"{path}: unknown kind of file", hint=f"use one of {known}")
@@ -122,7 +121,7 @@ def _batches(
             yield from file.iter_batches(batch_size=_BATCH)
     elif name.endswith(_TEXT):
         yield from _lines(path, dialect=dialect, names=names)
-    elif name.endswith(_SHEETS):
+    elif name.endswith(SHEETS):
         from silosynth.common.codec import read_sheet  # see there why not above
 
         yield from read_sheet(path).to_batches(max_chunksize=_BATCH)

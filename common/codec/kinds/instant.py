@@ -192,7 +192,7 @@ def _written_iso(column: ColumnFacts, instants: np.ndarray) -> Proposal:
         return Proposal(facts=facts, why=_far_off(column, instants))
     partly = "some are written without a time of day; all come out with one"
     fractions = column.some_match(r":\d{2}\.\d") and not column.matches(r":\d{2}\.\d")
-    why = (partly,) if column.some_match(_ISO_DAY) else ()
+    why: tuple[str, ...] = (partly,) if column.some_match(_ISO_DAY) else ()
     why += ("some are written without a fraction; all come out with one",) if fractions else ()
     separator = "T" if column.some_match("T") else " "
     clock = next(f for shape, f in _ISO_CLOCKS if column.some_match(shape))
