@@ -15,13 +15,18 @@ FEWEST_CODES = 6
 """Shorter lists say too little of how many rows codes have in general."""
 _LARGE = 8.0
 """Standard deviations from which on a count says enough by itself."""
+_FAR = 6.0
+"""Standard deviations of a sum that noise does not reach."""
 _POINTS, _ROUNDS = 121, 200
 _BINS = 16
 """Counts are told apart to so many parts of their standard deviation."""
 
 
 def steady_counts(counts: np.ndarray, *, deviation: float, rows: float) -> np.ndarray:
-    """Return what is expected of the counts of a list, without negative ones, ``rows`` in all.
+    """Return what is expected of the counts of a list, without negative ones.
+
+    They are ``rows`` in all where noise can explain that they add up to another number, else as
+    many as they were.
 
     Args:
         counts: (codes,) noised counts of one standard deviation.
@@ -32,8 +37,11 @@ def steady_counts(counts: np.ndarray, *, deviation: float, rows: float) -> np.nd
     few = steady < _LARGE * deviation
     if few.sum() > 1:
         steady[few] = _expected(steady[few] / deviation) * deviation
+    own = float(np.sum(counts))
+    near = abs(own - rows) <= _FAR * deviation * np.sqrt(len(steady))
     there = np.ones((1, len(steady)), dtype=bool)
-    whole: np.ndarray = project(steady[None, :], there=there, total=np.array([max(rows, 0.0)]))[0]
+    total = np.array([max(rows if near else own, 0.0)])
+    whole: np.ndarray = project(steady[None, :], there=there, total=total)[0]
     return whole
 
 

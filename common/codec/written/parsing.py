@@ -71,9 +71,7 @@ _INTERVAL = np.dtype([("months", "<i4"), ("days", "<i4"), ("nanoseconds", "<i8")
 
 
 def _extended(stored: pa.ChunkedArray | pa.Array, name: str) -> pa.ChunkedArray | pa.Array:
-    """Return the stored values of an extension: truth values and UUIDs as what they say."""
-    if name == "arrow.bool8":
-        return stored.cast(pa.bool_())
+    """Return the stored values of an extension, UUIDs as text."""
     if name != "arrow.uuid":
         return _common(stored)
     texts = [None if b is None else str(UUID(bytes=b)) for b in stored.to_pylist()]
