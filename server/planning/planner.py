@@ -31,8 +31,6 @@ from silosynth.server.planning.advice import advise
 _TAIL = 40
 MOST_ROWS_BOUND = 10**12
 """No table of persons has more rows; whoever bounds them by more has mistyped."""
-_BY_ROWS = (Method.AIM,)
-"""Methods whose single columns get more of the budget where rows are few for their noise."""
 
 
 class Chosen(Choices, total=False):
@@ -163,7 +161,7 @@ def rows_that_crowd(plan: Plan, schema: Schema) -> int:
     A plan with a public bound below it gives single columns more of the budget. By the codes of
     the schema, the budget and the silos alone; 0 for a plan that asks for no such columns.
     """
-    if not schema.coded or plan.method not in _BY_ROWS:
+    if not schema.coded or plan.edition is None:  # methods without one split by no rows
         return 0
     terms = Terms(
         epsilon=plan.privacy.epsilon,
