@@ -6,7 +6,7 @@ import errno
 import glob
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -168,3 +168,26 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+TEXT_ENDINGS = (".csv", ".tsv", ".tab", ".psv", ".txt", ".dat")
+"""Of text files with delimiters, in lower case; each may be packed, and end in .gz."""
+SHEETS = (".xlsx", ".xlsm", ".dta", ".sas7bdat", ".xpt")
+"""Of files that Excel, Stata and SAS write, in lower case."""
+_MARKS = {".tsv": "\t", ".tab": "\t", ".psv": "|"}
+
+
+def packed(endings: Iterable[str]) -> tuple[str, ...]:
+    """Return endings of text files, and those of the same files packed."""
+    plain = tuple(endings)
+    return (*plain, *(f"{ending}.gz" for ending in plain))
+
+
+def delimiter_of(path: Path) -> str:
+    """Return what parts the fields of a text file by its name alone.
+
+    >>> delimiter_of(Path("people.PSV.gz")), delimiter_of(Path("people.dat"))
+    ('|', ',')
+    """
+    ending = Path(path.name.lower().removesuffix(".gz")).suffix
+    return _MARKS.get(ending, ",")

@@ -25,7 +25,7 @@ _LONGEST_TITLED, _NARROW = 100_000, 2
 _A_NUMBER = r"[+-]?[\d.,]*\d[\d.,]*"
 _SAMPLE = 50
 """Lines that are looked at."""
-_RARE_DELIMITERS = "^~\x01\x1f!*:"
+_RARE_DELIMITERS = "^~\x01\x1f!*: "
 """Looked for where none of the usual ones stands in a header line."""
 _OTHER_FILES = (
     (b"PK", "is an archive or a file of Excel", "unpack it, or name it .xlsx"),
@@ -65,6 +65,7 @@ def sniff_dialect(path: Path, *, like: CsvDialect | None = None) -> CsvDialect:
         found |= _sniffed(path) or {"delimiter": shown[0]}
     elif rare := _rare_delimiter(lines[int(str(found["skip"])) :]):
         found["delimiter"] = rare
+        found |= _quoted(header, delimiter=rare)
     found["mark"] = encoding == "utf-8" and _begins(path, _UTF8)
     return _with_quoting(found | declared, declared=declared, lines=lines)
 
@@ -157,9 +158,18 @@ def _rare_delimiter(lines: Sequence[str]) -> str | None:
         count = filled[0].count(mark)
         names = [name.strip() for name in filled[0].split(mark)]
         right = count and len(filled) > _FEWEST_BELOW and len(set(names)) == len(names)
-        if right and all(names) and all(line.count(mark) == count for line in filled):
+        alike = right and all(names) and all(line.count(mark) == count for line in filled)
+        if alike and (mark != " " or _has_numbers(filled[1:])):
             return mark
     return None
+
+
+def _has_numbers(lines: Sequence[str]) -> bool:
+    """Say whether some part of all lines is a number, as in no list of names of two words."""
+    parts = zip(*(line.split(" ") for line in lines), strict=True)
+    return any(
+        all(re.fullmatch(_A_NUMBER, part.strip("\"'")) for part in column) for column in parts
+    )
 
 
 def _refuse_other_files(path: Path) -> None:

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from silosynth.client.csv.odd import open_plain
 from silosynth.common.errors import InvalidArgument, InvalidTable
-from silosynth.common.files import unreadable_table
+from silosynth.common.files import delimiter_of, unreadable_table
 from silosynth.common.schema import CsvDialect
 
 _BLOCK_BYTES = 1 << 23
@@ -190,8 +190,8 @@ def declared_dialect(
 
 
 def default_dialect(path: Path) -> CsvDialect:
-    """Return what a file is written like by its name alone: tabs for .tsv, else commas."""
-    return CsvDialect(delimiter="\t") if ".tsv" in path.name.lower() else CsvDialect()
+    """Return what a file is written like by its name alone: tabs for .tsv, else mostly commas."""
+    return CsvDialect(delimiter=delimiter_of(path))
 
 
 def first_lines(path: Path, *, encoding: str, skip: int = 0, errors: str = "strict") -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -163,14 +164,15 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
     columns = [column for column, _ in drafted]
     proposals = {c.name: proposal for c, proposal in drafted}
     persons = person_keys(table, proposals=proposals)
-    attributes, notes, reasons = [], [*told, *_first_row(columns, dialect=how)], {}
+    attributes, lines, reasons = [], dict[str, list[str]](), {}
     for column in columns:
         attribute, why = _attribute(column, proposals[column.name], stored=stored)
         if column.name in persons:
             attribute = _person_key(column, proposals[column.name], stored=stored)
             why = [persons[column.name]]
         attributes.append(attribute)
-        notes += [f"{column.name}: {line}" for line in why]
+        for line in why:
+            lines.setdefault(line, []).append(column.name)
         kind = attribute["kind"]
         said = [line for line in proposals[column.name].why if not re.search(r"\d", line)]
         reasons[column.name] = said[0] if said else (KINDS[kind].reason or kind)
@@ -180,7 +182,25 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
     if how is not None and how != CsvDialect():
         document["csv"] = how.model_dump(exclude_defaults=True)
     schema = parse_schema(document, origin="draft")
+    notes = (*told, *_first_row(columns, dialect=how), *_by_line(lines))
     return Draft(schema=schema, notes=(_WARNING, *notes), reasons=reasons)
+
+
+_ALIKE, _NAMED_ALIKE = 4, 5
+"""Columns from which on one line is said of all, and how many of them it names."""
+
+
+def _by_line(lines: Mapping[str, Sequence[str]]) -> list[str]:
+    """Say each line of its columns: of many at once, where one is said of many."""
+    said = []
+    for line, names in lines.items():
+        if len(names) < _ALIKE:
+            said += [f"{name}: {line}" for name in names]
+            continue
+        more = len(names) - _NAMED_ALIKE
+        shown = ", ".join(names[:_NAMED_ALIKE]) + (f" and {more} more" if more > 0 else "")
+        said.append(f"{shown}: {line}")
+    return said
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -203,8 +223,10 @@ def _dialect(
     source: TableSource, *, like: CsvDialect | None
 ) -> tuple[CsvDialect | None, tuple[str, ...]]:
     """Find out how a text file is written, and say so where it is not plain."""
-    if not (isinstance(source, Path) and is_text_file(source)) or not source.is_file():
+    if not isinstance(source, Path) or not source.is_file():
         return None, ()
+    if not is_text_file(source):
+        return None, _other_sheets(source)
     how = sniff_dialect(source, like=like)
     plain = how.reads_as(CsvDialect()) and not how.quoted
     told = [] if plain else [f"read as a text file with {how.describe()}"]
@@ -215,6 +237,20 @@ def _dialect(
     return how, (*told, *([_odd_lines(odd)] if odd else []))
 
 
+def _other_sheets(path: Path) -> tuple[str, ...]:
+    """Say which sheet of several is read."""
+    if path.suffix.lower() not in (".xlsx", ".xlsm"):
+        return ()
+    from silosynth.common.codec import sheet_names  # pandas takes a second to import
+
+    try:
+        first, *others = sheet_names(path)
+    except (ValueError, KeyError, OSError, ImportError, BadZipFile):
+        return ()  # what is wrong with it is said where it is read
+    told = f"sheet {first!r} is read, the first of {len(others) + 1}; save another by itself"
+    return (told,) if others else ()
+
+
 def _odd_lines(count: int) -> str:
     lines = "1 line has" if count == 1 else f"{count} lines have"
     return f"{lines} more or fewer fields than the header line, which is no row here or in a run"
@@ -222,7 +258,8 @@ def _odd_lines(count: int) -> str:
 
 _ONE_COLUMN = (
     "one column alone was found; if fields are parted by another mark, say which with --delimiter, "
-    "and if they stand in columns of fixed width, export the table with delimiters"
+    "and if they stand in columns of fixed width or are parted by several spaces, export the table "
+    "with delimiters (pandas reads both: read_fwf, or read_csv with sep=r'\\s+')"
 )
 _LONGEST_NAME = 512
 

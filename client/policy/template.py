@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from silosynth.client.source import SourceFormat
+from silosynth.common.files import TEXT_ENDINGS
 from silosynth.common.trust import PublicKey
 
 _FORMATS = {
-    ".csv": SourceFormat.CSV,
-    ".tsv": SourceFormat.CSV,
-    ".gz": SourceFormat.CSV,
+    **dict.fromkeys((*TEXT_ENDINGS, ".gz"), SourceFormat.CSV),
     ".arrow": SourceFormat.ARROW,
     ".feather": SourceFormat.ARROW,
     ".ipc": SourceFormat.ARROW,

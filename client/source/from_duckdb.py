@@ -37,10 +37,6 @@ def open_duckdb(spec: SourceSpec, *, wanted: Wanted) -> Reader:
     )
 
 
-def _delimiter(path: Path) -> str:
-    return "\t" if ".tsv" in path.name.lower() else ","
-
-
 def _open_query(path: Path, query: str) -> duckdb.DuckDBPyRelation:
     """Run one SELECT on a database that is opened for reading only."""
     connection = duckdb.connect(str(path), read_only=True)

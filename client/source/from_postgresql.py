@@ -38,6 +38,7 @@ from silosynth.client.source.sql import (
     fit_sql,
     is_listed,
     is_numeric,
+    is_spelled,
     listed_code_sql,
     place_counts,
     point_sql,
@@ -232,7 +233,7 @@ def _fragments(spec: SourceSpec, *, wanted: Wanted) -> Iterator[Fragment]:
 def _columns(cursor: Any, spec: SourceSpec, *, wanted: Wanted) -> pa.Schema:
     """Return the names and types of the columns that are read."""
     stored = _fetch(cursor, f"SELECT * FROM ({_inner(spec)}) AS source LIMIT 0").schema
-    plain = pa.schema([pa.field(f.name, _storage(f.type)) for f in stored])
+    plain = pa.schema([pa.field(f.name, _read_as(f, wanted=wanted)) for f in stored])
     names = wanted.columns(plain, origin="query")
     return pa.schema([stored.field(name) for name in names])
 
@@ -240,6 +241,8 @@ def _columns(cursor: Any, spec: SourceSpec, *, wanted: Wanted) -> pa.Schema:
 def _pulled(field: pa.Field, *, wanted: Wanted) -> str:
     """Return how a column is selected; what names persons so that equal ones are written alike."""
     name = quote(field.name)
+    if is_spelled(field.type) and _read_as(field, wanted=wanted) == pa.string():
+        return f"{name}::text AS {name}"
     if field.name not in (wanted.person_column, *wanted.also) or not is_numeric(field):
         return name
     if any(wanted.silo_map.origin(a.name) == field.name for a in wanted.schema.attributes):
@@ -248,6 +251,12 @@ def _pulled(field: pa.Field, *, wanted: Wanted) -> str:
             hint="select it twice in the query, and name the other one as person_column",
         )
     return f"NULLIF(trim_scale({name}), 'NaN') AS {name}"
+
+
+def _read_as(field: pa.Field, *, wanted: Wanted) -> pa.DataType:
+    """Return the type that a column comes in: text for the server's own, but of a row's person."""
+    whose = field.name in (wanted.person_column, *wanted.also)
+    return pa.string() if is_spelled(field.type) and not whose else _storage(field.type)
 
 
 def _plain(table: pa.Table) -> pa.Table:

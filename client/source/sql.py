@@ -67,6 +67,8 @@ def column_kind(field: pa.Field) -> Kind:
             return found
     if is_numeric(field):
         return Kind.NUMERIC
+    if is_spelled(kind):
+        return Kind.TEXT
     raise _uncast(field.name, "has a type that is not counted in SQL")
 
 
@@ -74,6 +76,13 @@ def is_numeric(field: pa.Field) -> bool:
     """Say whether a column is a decimal number of any length, which the driver gives as text."""
     kind = field.type
     return isinstance(kind, pa.BaseExtensionType) and getattr(kind, "type_name", "") == "numeric"
+
+
+def is_spelled(kind: pa.DataType) -> bool:
+    """Say whether a type is the server's own, such as an enum or inet, which it casts to text."""
+    if not isinstance(kind, pa.BaseExtensionType) or kind.extension_name != "arrow.opaque":
+        return False
+    return bool(pt.is_binary(kind.storage_type) or pt.is_fixed_size_binary(kind.storage_type))
 
 
 def find_stored(attribute: CodedAttribute, *, columns: pa.Schema, silo_map: SiloMap) -> Stored:

@@ -16,17 +16,16 @@ from silosynth.client.csv import name_columns, read_csv
 from silosynth.client.maps import NO_MAP, SiloMap, map_table, read_by, seen_as
 from silosynth.common.codec import Codec, TableLike, as_table, check_columns
 from silosynth.common.errors import InvalidTable
-from silosynth.common.files import unreadable_table
+from silosynth.common.files import SHEETS, TEXT_ENDINGS, packed, unreadable_table
 from silosynth.common.schema import CsvDialect, Schema
 
 Result = TypeVar("Result")
 TableSource: TypeAlias = "Path | TableLike"
 
-CSV = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+CSV = packed(TEXT_ENDINGS)
 PARQUET = (".parquet", ".pq")
 ARROW = (".arrow", ".feather", ".ipc")
-EXCEL = (".xlsx", ".xlsm")
-ENDINGS = (*PARQUET, *CSV, *ARROW, *EXCEL)
+ENDINGS = (*PARQUET, *CSV, *ARROW, *SHEETS)
 """The endings of all files that are tables, in lower case."""
 
 
@@ -182,7 +181,7 @@ def _read(path: Path, *, wanted: Wanted, dialect: CsvDialect | None) -> pa.Table
 
 def _select(path: Path, *, wanted: Wanted) -> pa.Table:
     """Read the columns that are wanted of a file with types."""
-    if not path.name.lower().endswith(EXCEL):
+    if not path.name.lower().endswith(SHEETS):
         columns = wanted.columns(_stored_schema(path), origin=str(path))
         return as_table(_read_stored(path, columns=columns))
     table = as_table(_read_stored(path, columns=None))
@@ -190,7 +189,7 @@ def _select(path: Path, *, wanted: Wanted) -> pa.Table:
 
 
 def _stored_schema(path: Path) -> pa.Schema:
-    if path.name.lower().endswith(EXCEL):
+    if path.name.lower().endswith(SHEETS):
         return read_excel(path).schema
     if path.name.lower().endswith(PARQUET):
         return pq.read_schema(path)
@@ -198,7 +197,7 @@ def _stored_schema(path: Path) -> pa.Schema:
 
 
 def _read_stored(path: Path, *, columns: list[str] | None) -> pa.Table:
-    if path.name.lower().endswith(EXCEL):
+    if path.name.lower().endswith(SHEETS):
         return read_excel(path)
     if path.name.lower().endswith(PARQUET):
         text = [f.name for f in pq.read_schema(path) if pt.is_string(f.type)]
@@ -208,7 +207,7 @@ def _read_stored(path: Path, *, columns: list[str] | None) -> pa.Table:
 
 
 def read_excel(path: Path) -> pa.Table:
-    """Read the first sheet of an Excel file; an unnamed column is called after its place."""
+    """Read a sheet of Excel or a file of Stata or SAS; a column without a name is its place."""
     from silosynth.common.codec import read_sheet  # see there why not above
 
     try:
@@ -220,9 +219,14 @@ def read_excel(path: Path) -> pa.Table:
         ) from None
     except (ValueError, KeyError, BadZipFile):
         raise InvalidTable(
-            f"{path}: is no Excel file, or is damaged", hint="save it again as .xlsx or CSV"
+            f"{path}: is no {_program(path)} file, or is damaged",
+            hint="save it again, or as CSV",
         ) from None
     return table.rename_columns(name_columns(table.column_names))
+
+
+def _program(path: Path) -> str:
+    return {".dta": "Stata", ".sas7bdat": "SAS", ".xpt": "SAS"}.get(path.suffix.lower(), "Excel")
 
 
 def open_arrow(path: Path) -> pa.RecordBatchFileReader | pa.RecordBatchStreamReader:

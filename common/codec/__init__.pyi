@@ -21,7 +21,7 @@ from .numeric import NumericCodec
 from .ruled import keeps_rules, read_values, renumber
 from .written.columns import TableLike, as_table, is_instant, is_number, is_text
 from .written.form import Form, arrow_type, in_form, read_numbers, stored_name
-from .written.frames import Frame, read_sheet, to_pandas
+from .written.frames import Frame, read_sheet, sheet_names, to_pandas
 from .written.parsing import (
     distinct,
     flatten,
@@ -84,6 +84,7 @@ __all__ = [
     "read_values",
     "readable",
     "renumber",
+    "sheet_names",
     "spell_edge",
     "stored_name",
     "summarise",

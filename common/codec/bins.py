@@ -26,7 +26,8 @@ UNITS = {
     Resolution.MICROSECOND: 1,
 }
 """Resolutions in microseconds, but for those of the calendar."""
-_CALENDAR = {Resolution.YEAR: "Y", Resolution.MONTH: "M"}
+_CALENDAR = {Resolution.YEAR: ("Y", 1), Resolution.QUARTER: ("M", 3), Resolution.MONTH: ("M", 1)}
+_MONDAY = -3 * 86_400_000_000
 _EVEN_TOLERANCE = 1e-6
 _BLOCK_ROWS = 1 << 14
 
@@ -156,7 +157,8 @@ def _close_light_gaps(starts: np.ndarray, *, mass: np.ndarray, count: int) -> No
 class Grid:
     """Point k is ``(base + k * stride) / denominator``, or the start of a month or year.
 
-    ``calendar`` is ``M`` or ``Y``: points are microseconds since 1970 then.
+    ``calendar`` is ``M`` or ``Y``: points are ``stride`` of them apart then, in microseconds
+    since 1970.
     """
 
     base: int = 0
@@ -167,7 +169,11 @@ class Grid:
     def points(self, numbers: np.ndarray) -> np.ndarray:
         """Return (points,) float64 for (points,) int64."""
         if self.calendar:
-            starts = numbers.astype(f"datetime64[{self.calendar}]").astype("datetime64[us]")
+            starts = (
+                (numbers * self.stride)
+                .astype(f"datetime64[{self.calendar}]")
+                .astype("datetime64[us]")
+            )
             whole: np.ndarray = starts.astype(np.int64).astype(np.float64)
             return whole
         exact: np.ndarray = (self.base + numbers * self.stride) / self.denominator
@@ -178,7 +184,7 @@ class Grid:
         if self.calendar:
             moments = np.floor(values).astype(np.int64).astype("datetime64[us]")
             months: np.ndarray = moments.astype(f"datetime64[{self.calendar}]").astype(np.int64)
-            return months
+            return months // self.stride
         found: np.ndarray = np.rint((values * self.denominator - self.base) / self.stride)
         return found.astype(np.int64)
 
@@ -218,7 +224,10 @@ def resolution_grid(resolution: Resolution | None) -> Grid | None:
     if resolution is None or resolution is Resolution.MICROSECOND:
         return None
     if resolution in _CALENDAR:
-        return Grid(calendar=_CALENDAR[resolution])
+        calendar, stride = _CALENDAR[resolution]
+        return Grid(calendar=calendar, stride=stride)
+    if resolution is Resolution.WEEK:
+        return Grid(base=_MONDAY, stride=7 * UNITS[Resolution.DAY])
     return Grid(stride=UNITS[resolution])
 
 

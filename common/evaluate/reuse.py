@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from silosynth.common.report import Axis, Better, Measure
 from silosynth.common.sampler import DrawsRows
 from silosynth.common.sampler.sampler import draw
+from silosynth.common.schema import rows_with_keys
 
 AGAIN = "made again from what left the silos, same bytes"
 _ROWS = 1_000
@@ -18,7 +19,8 @@ def reuse_measures(
     sampler: DrawsRows, *, sampler_bytes: int, epsilon: float | None, seed: int
 ) -> list[Measure]:
     """Ask the sampler twice with one seed, and compare every value; it costs no privacy."""
-    same = draw(sampler, rows=_ROWS, seed=seed).equals(draw(sampler, rows=_ROWS, seed=seed))
+    rows = _rows_of(sampler, most=_ROWS)
+    same = draw(sampler, rows=rows, seed=seed).equals(draw(sampler, rows=rows, seed=seed))
     found = [
         _measure("drawn again, same rows", float(same), Better.HIGH),
         _measure("bytes of the sampler", float(sampler_bytes), Better.LOW),
@@ -40,10 +42,17 @@ def run_measures(figures: Mapping[str, float]) -> list[Measure]:
 
 def drawing_speed(sampler: DrawsRows, *, seed: int) -> Measure:
     """Return how many rows a second are drawn here, to two digits."""
+    rows = _rows_of(sampler, most=_TIMED_ROWS)
     started = time.perf_counter()
-    draw(sampler, rows=_TIMED_ROWS, seed=seed)
-    speed = _TIMED_ROWS / max(time.perf_counter() - started, 1e-6)
+    draw(sampler, rows=rows, seed=seed)
+    speed = rows / max(time.perf_counter() - started, 1e-6)
     return _measure("rows drawn a second", float(f"{speed:.2g}"), Better.HIGH)
+
+
+def _rows_of(sampler: DrawsRows, *, most: int) -> int:
+    """Return how many rows can be drawn, whose keys may be few."""
+    schema = sampler.schema
+    return rows_with_keys(schema.attributes, schema.ruled, most=most)
 
 
 def _measure(name: str, value: float, better: Better) -> Measure:

@@ -30,7 +30,7 @@ from silosynth.common.codec import (
 )
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidTable
-from silosynth.common.files import unreadable_table
+from silosynth.common.files import delimiter_of, packed, unreadable_table
 from silosynth.common.likeness.rows import Families, Held, Level
 from silosynth.common.schema import CsvDialect, Schema
 from silosynth.common.scores import Rows, is_table, merge_bins
@@ -40,7 +40,7 @@ from silosynth.common.tables import Table, TablesSchema, number_name, table_like
 MOST_PERSONS = 50_000
 NOBODY, NOT_KEPT = -2, -1
 _PARQUET = (".parquet", ".pq")
-_TEXT = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_TEXT = packed((".csv", ".tsv", ".tab", ".psv"))
 _BATCH = 1 << 16
 
 
@@ -294,7 +294,7 @@ def _opened(
 
 
 def _plain(name: str) -> CsvDialect:
-    return CsvDialect(delimiter="\t") if ".tsv" in name else CsvDialect()
+    return CsvDialect(delimiter=delimiter_of(Path(name)))
 
 
 def _options(dialect: CsvDialect, *, names: tuple[str, ...]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pyarrow.parquet
 
 from silosynth.common.codec import Form
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.files import fresh_file
+from silosynth.common.files import TEXT_ENDINGS, delimiter_of, fresh_file
 from silosynth.common.sampler.keeping import Kept
 from silosynth.common.sampler.sampler import DrawsRows, draw_batches
 from silosynth.common.schema import CsvDialect
@@ -100,7 +100,7 @@ class Writer(Protocol):
         """End the file."""
 
 
-_TEXT = {".csv": CsvDialect(), ".tsv": CsvDialect(delimiter="\t")}
+_TEXT = {e: CsvDialect(delimiter=delimiter_of(Path(f"rows{e}"))) for e in TEXT_ENDINGS}
 _ENDINGS = (".parquet", *_TEXT)
 
 

@@ -3,7 +3,15 @@ from .compiled.orders import Gap
 from .compiled.ruled import Choice, OnGrid, Recipe, Ruled, broken_codes, unreviewed_rules
 from .compiled.sums import Follows
 from .images import Image
-from .keys import KeyForm, key_form, named_alike, names_keys, plain_key, says_no_form
+from .keys import (
+    KeyForm,
+    key_form,
+    named_alike,
+    names_keys,
+    plain_key,
+    rows_with_keys,
+    says_no_form,
+)
 from .kinds.attributes import (
     Attribute,
     BooleanAttribute,
@@ -39,7 +47,14 @@ from .kinds.facts import (
     has_words,
     whole_steps,
 )
-from .kinds.forms import CsvDialect, NumberText, Resolution, reading_format, span_marks
+from .kinds.forms import (
+    CsvDialect,
+    MomentWords,
+    NumberText,
+    Resolution,
+    reading_format,
+    span_marks,
+)
 from .kinds.generated import PERSONAL, GeneratedAttribute, Provider, provider_named
 from .references import Reference, read_references
 from .schema import (
@@ -81,6 +96,7 @@ __all__ = [
     "IntegerAttribute",
     "KeyForm",
     "ListedAttribute",
+    "MomentWords",
     "NumberAttribute",
     "NumberText",
     "NumericAttribute",
@@ -125,6 +141,7 @@ __all__ = [
     "read_references",
     "read_schema",
     "reading_format",
+    "rows_with_keys",
     "says_no_form",
     "schema_name",
     "schema_of_text",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -74,6 +75,12 @@ def key_form(attribute: Attribute, ruled: Ruled) -> KeyForm | None:
         if own is not None or attribute.provider is Provider.SEQUENCE:
             return KeyForm(attribute=attribute, pattern=own)
     return None
+
+
+def rows_with_keys(attributes: Iterable[Attribute], ruled: Ruled, *, most: int) -> int:
+    """Return how many rows, at most so many, have a key each in every column of keys."""
+    forms = [form for a in attributes if (form := key_form(a, ruled)) is not None]
+    return min([most, *(form.most for form in forms if form.most is not None)])
 
 
 def plain_key(name: str) -> IdentifierAttribute:

@@ -14,16 +14,15 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from silosynth.common.errors import InvalidTable
-from silosynth.common.files import unreadable_table
+from silosynth.common.files import SHEETS, TEXT_ENDINGS, delimiter_of, packed, unreadable_table
 from silosynth.common.schema import CsvDialect
 from silosynth.common.seeded import SeededWords
 
 MOST_ROWS = 100_000
-CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+CSV = packed((".csv", ".tsv", ".tab", ".psv"))
 PARQUET = (".parquet", ".pq")
 ARROW = (".arrow", ".feather", ".ipc")
-_TEXT = (*CSV, ".txt", ".txt.gz")
-_SHEETS = (".xlsx", ".xlsm")
+_TEXT = packed(TEXT_ENDINGS)
 _DELIMITERS = (",", ";", "\t", "|")
 _LONGEST_LINE = 1 << 20
 _BATCH = 1 << 16
@@ -64,7 +63,7 @@ def read_sample(
             there need not stand here.
         names: of the schema's columns.
     """
-    endings = (*PARQUET, *_TEXT, *ARROW, *_SHEETS)
+    endings = (*PARQUET, *_TEXT, *ARROW, *SHEETS)
     if path.is_dir() or not path.name.lower().endswith(endings):
         known = ", ".join(endings)
         raise InvalidTable(f"{path}: unknown kind of file", hint=f"use one of {known}")
@@ -122,7 +121,7 @@ def _batches(
             yield from file.iter_batches(batch_size=_BATCH)
     elif name.endswith(_TEXT):
         yield from _lines(path, dialect=dialect, names=names)
-    elif name.endswith(_SHEETS):
+    elif name.endswith(SHEETS):
         from silosynth.common.codec import read_sheet  # see there why not above
 
         yield from read_sheet(path).to_batches(max_chunksize=_BATCH)
@@ -184,8 +183,8 @@ def _header(path: Path, *, how: CsvDialect, names: Sequence[str]) -> tuple[list[
 
 def _delimiter(path: Path) -> str:
     """Return the mark of tables by its name, else the one that the first line shows most."""
-    if ".tsv" in "".join(path.suffixes).lower():
-        return "\t"
+    if (named := delimiter_of(path)) != ",":
+        return named
     line = "".join(_first_lines(path, encoding="utf-8", count=1))
     return max(_DELIMITERS, key=line.count)
 

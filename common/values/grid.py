@@ -113,6 +113,10 @@ class ValueGrid:
         return scaled
 
 
+_CALENDAR = (Resolution.MONTH, Resolution.QUARTER, Resolution.YEAR)
+"""Resolutions whose points are not one length apart."""
+_MONDAY = -3 * DAY
+"""The Monday before 1970, in microseconds."""
 _TIMES = ("datetime", "time", "duration")
 """Kinds whose points are microseconds; those of a kind that is not known here are its bins'."""
 
@@ -130,8 +134,10 @@ def grid_of(attribute: NumericAttribute) -> ValueGrid | None:
         case "datetime" if attribute.resolution is None:
             return _instant_grid(attribute, stride=DAY if _whole_days(attribute) else MICROSECONDS)
         case "datetime" | "time" | "duration":
-            months = attribute.resolution in (Resolution.MONTH, Resolution.YEAR)
-            return None if months else _instant_grid(attribute, stride=_ticks(attribute))
+            if attribute.resolution in _CALENDAR:
+                return None
+            monday = _MONDAY if attribute.resolution is Resolution.WEEK else 0
+            return _instant_grid(attribute, stride=_ticks(attribute), start=monday)
         case _:
             return None
 
@@ -246,10 +252,13 @@ def _real_grid(attribute: RealAttribute) -> ValueGrid | None:
     return _grid(first=first, stride=1, decimals=decimals, points=last - first + 1, real=True)
 
 
-def _instant_grid(attribute: NumericAttribute, *, stride: int) -> ValueGrid | None:
-    """Return the points of instants, times or spans from the lower bound on."""
+def _instant_grid(attribute: NumericAttribute, *, stride: int, start: int = 0) -> ValueGrid | None:
+    """Return the points of instants, times or spans from the lower bound on.
+
+    Args: start: one of the points, in microseconds since 1970.
+    """
     low, high = (round(x * MICROSECONDS) for x in attribute.limits())
-    first = -(-low // stride) * stride
+    first = start - (start - low) // stride * stride
     return _grid(first=first, stride=stride, decimals=0, points=(high - first) // stride + 1)
 
 

@@ -95,7 +95,12 @@ def plan_new(
         plan = with_roster(plan, load_roster(roster))
     write_text(out, dump_plan(plan), force=force)
     say(f"wrote {out}: plan {plan.id}, {len(plan.silos)} silos, epsilon {promise.epsilon:g}")
-    notes = notes_on(described, plan, chosen=method is not None)
+    notes = notes_on(
+        described,
+        plan,
+        chosen=method is not None,
+        bounded=trust[0].rows_at_most is not None,
+    )
     for note in notes:
         say(note)
     say(f"next: silosynth plan show {out} --schema {schema}")

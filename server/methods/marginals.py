@@ -38,6 +38,7 @@ from silosynth.server.methods.budget import Shares, check_pairs, crowding
 from silosynth.server.methods.method import Known, Outcome, Terms
 from silosynth.server.mixture import NoisedPairs, Products, collect_pairs
 from silosynth.server.model import GraphicalModel
+from silosynth.server.values import FEWEST_CODES, steady_counts
 
 MOST_ALONE, FIFTH, LEAST_ALONE = Fraction(3, 5), Fraction(1, 5), Fraction(1, 50)
 ALONE = 4
@@ -104,12 +105,23 @@ def finish_model(known: Known, *, grouping: Grouping, fit: FitRun = fit_measured
 
     Raises ModelTooLarge when the model needs more memory than the plan grants.
     """
-    model, fitted = fit(known.plan, known.schema, known.measured, grouping=grouping)
+    steady = _steadied(known)
+    one_way = [steady.get(m.clique, m) for m in known.one_way]
+    measured = {**known.measured, PhaseName.ONE_WAY: tuple(one_way)}
+    model, fitted = fit(known.plan, known.schema, measured, grouping=grouping)
+    plain = {m.clique: m for m in known.one_way if m.clique in steady}
+    # What was measured is told as it was.
+    fitted = tuple(
+        regroup(plain[m.clique], domain=known.schema.domain, grouping=grouping)
+        if m.clique in plain
+        else m
+        for m in fitted
+    )
     certificate = certify_plan(known.plan)
     sampler = build_sampler(
         schema=known.schema,
         grouping=grouping,
-        within=within_groups(grouping, known.one_way),
+        within=within_groups(grouping, one_way),
         nodes=draw_order(model),
         total=model.total,
         certificate=certificate.model_dump(mode="json"),
@@ -122,6 +134,24 @@ def finish_model(known: Known, *, grouping: Grouping, fit: FitRun = fit_measured
         measurements=fitted,
         grouping=grouping,
     )
+
+
+def _steadied(known: Known) -> dict[Clique, Measurement]:
+    """Return the 1-ways of long lists with what all counts of each say together of every one.
+
+    Of lists without an order: in an order rare codes are merged with their neighbours, and numbers
+    have trees. See decision 167.
+    """
+    rows = estimate_rows(known.one_way) if known.one_way else 0.0
+    free = {(a.name,) for a in known.schema.coded if not (a.rising or a.above)}
+    found: dict[Clique, Measurement] = {}
+    for m in known.one_way:
+        long, even = len(m.values) >= FEWEST_CODES, np.ptp(m.variance) == 0
+        if m.clique in free and long and even:
+            deviation = float(np.sqrt(m.variance[0]))
+            counts = steady_counts(m.values, deviation=deviation, rows=rows)
+            found[m.clique] = replace(m, values=counts)
+    return found
 
 
 def finish_mixture(known: Known, fitted: Products, *, grouping: Grouping, total: float) -> Outcome:

@@ -29,6 +29,8 @@ from silosynth.server.methods import Choices, Design, Terms, crowding, options_o
 from silosynth.server.planning.advice import advise
 
 _TAIL = 40
+MOST_ROWS_BOUND = 10**12
+"""No table of persons has more rows; whoever bounds them by more has mistyped."""
 
 
 class Chosen(Choices, total=False):
@@ -90,6 +92,7 @@ def new_plan(
     large, or a method that the schema has too few attributes for.
     """
     _check_names(choices)
+    _check_rows_at_most(choices.get("rows_at_most"), silos=len(silos))
     if rows_per_person < 1:
         raise InvalidPlan(f"rows_per_person is {rows_per_person}", hint="it must be at least 1")
     workload = tuple(choices.get("workload", ()))
@@ -139,6 +142,37 @@ def new_plan(
     )
     check_plan(plan, schema)
     return plan
+
+
+def _check_rows_at_most(rows: int | None, *, silos: int) -> None:
+    """Raise InvalidPlan for a bound that no table of so many silos can have."""
+    if rows is None:
+        return
+    if type(rows) is not int or not max(silos, 1) <= rows <= MOST_ROWS_BOUND:
+        raise InvalidPlan(
+            f"rows_at_most is {rows}; it bounds the rows of all {silos} silos together, from "
+            f"{max(silos, 1)} (one a silo) to {MOST_ROWS_BOUND:,}",
+            hint="give a public number that the rows are surely below, or leave it out",
+        )
+
+
+def rows_that_crowd(plan: Plan, schema: Schema) -> int:
+    """Return below how many rows of all silos the noise of single columns is as much as they are.
+
+    A plan with a public bound below it gives single columns more of the budget. By the codes of
+    the schema, the budget and the silos alone; 0 for a plan that asks for no such columns.
+    """
+    if not schema.coded or plan.edition is None:  # methods without one split by no rows
+        return 0
+    terms = Terms(
+        epsilon=plan.privacy.epsilon,
+        delta=plan.privacy.delta,
+        rows_per_person=plan.privacy.rows_per_person,
+        silos=len(plan.silos),
+        trust=plan.sharing,
+        rows_at_most=1,
+    )
+    return math.ceil(crowding(schema, terms))
 
 
 def _held_out(choices: Chosen) -> Mapping[str, str] | None:

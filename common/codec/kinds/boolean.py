@@ -16,6 +16,8 @@ from silosynth.common.schema import BooleanAttribute
 
 _PAIRS = (
     *(("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("off", "on")),
+    *(("no", "sí"), ("no", "si"), ("não", "sim"), ("nie", "tak"), ("нет", "да"), ("ne", "ano")),
+    *(("nej", "ja"), ("nei", "ja"), ("ei", "kyllä"), ("hayır", "evet"), ("否", "是"), ("✗", "✓")),
     *(("nein", "ja"), ("nee", "ja"), ("falsch", "wahr"), ("non", "oui"), ("faux", "vrai")),
 )
 

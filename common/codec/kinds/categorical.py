@@ -11,6 +11,7 @@ from silosynth.common.codec.facts import FEW, MANY, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.listed import ListedCodec
 from silosynth.common.codec.written.columns import is_instant, is_number
+from silosynth.common.codec.written.orders import natural_order
 from silosynth.common.codec.written.parsing import to_texts
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.schema import ListedAttribute
@@ -43,7 +44,7 @@ def listed_allowed(attribute: ListedAttribute, value: str) -> np.ndarray:
 
 
 def draft_list(column: ColumnFacts) -> Proposal | None:
-    """Propose a list where texts repeat, or where there are few of them."""
+    """Propose a list where texts repeat, or where there are few; in order where they say one."""
     count = len(column.values)
     if not column.is_text or column.ordered:
         return None
@@ -53,6 +54,10 @@ def draft_list(column: ColumnFacts) -> Proposal | None:
     if count > MANY or (count > FEW and column.rows < _SHARED * count):
         return None
     texts = sorted(column.values.to_pylist())
+    if column.numbers is None and (found := natural_order(texts)) is not None:
+        told = f"texts in the order of {found[1]}; make it categorical if that means nothing"
+        facts = {"kind": "ordinal", "categories": found[0], "other": False}
+        return Proposal(facts=facts, why=(told,))
     why = [] if count > 1 else ["one value in every row; it costs nothing"]
     return Proposal(facts={"kind": "categorical", "categories": texts, "other": False}, why=(*why,))
 

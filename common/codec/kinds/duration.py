@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from silosynth.common.codec.bins import UNITS, Grid, bin_words, resolution_grid, two_digits
@@ -27,9 +28,16 @@ _FORMATS = (
         ("python", "postgres"),
     ),
     (r"^-?\d{1,4}:[0-5]\d$", ("hours",)),
+    (r"^-?(\d{1,4}:)?[0-5]?\d:[0-5]\d$", ("lap", "long-lap")),
     (r"^-?P(\d+D)?(T(\d+H)?(\d+M)?([\d.]+S)?)?$", ("iso", "short-iso")),
 )
 """Shapes of texts, and the formats that may write them."""
+_FRACTION = r":[0-5]\d\.(?P<f>\d{1,6})$"
+_FRACTIONED = (
+    (r"^-?\d{1,4}:[0-5]\d:", ("clock", "long-clock")),
+    (r"^-?(\d{1,4}:)?[0-5]?\d:[0-5]\d\.", ("lap", "long-lap")),
+)
+"""Beginnings of texts that all have as many digits of a second, and what may write them."""
 
 _UNITS = (1, 60, 3_600, 86_400)
 """Seconds of the units that bounds are rounded to."""
@@ -82,6 +90,8 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     unit = max((u for u in _UNITS if u <= (high - low) / 10), default=1)
     low, high = (x * unit for x in two_digits(low / unit, high / unit, step=1.0))
     why: tuple[str, ...] = ()
+    if pt.is_interval(column.kind):
+        why = ("intervals are kept as spans of time, in which a month is thirty days",)
     if format == "hours":
         why = ("read as hours and minutes; minutes and seconds would be spelled alike",)
     facts = {
@@ -96,9 +106,20 @@ def _draft(column: ColumnFacts) -> Proposal | None:
 def _format_of(column: ColumnFacts) -> str | None:
     """Return the first format that gives all texts again, or the first that reads them."""
     shaped = next((formats for shape, formats in _FORMATS if column.matches(shape)), ())
+    shaped = (*shaped, *_fractioned(column))
     pattern = span_pattern(column.trimmed)
     formats = (*shaped, *([] if pattern is None else [pattern]))
     return next((f for f in formats if _writes(column, f)), next(iter(shaped), None))
+
+
+def _fractioned(column: ColumnFacts) -> tuple[str, ...]:
+    """Return the formats of clocks with as many digits of a second as all texts have."""
+    fractions = pc.struct_field(pc.extract_regex(column.trimmed, _FRACTION), "f")
+    digits = pc.unique(pc.utf8_length(fractions)).to_pylist()
+    if len(digits) != 1 or digits[0] is None:
+        return ()
+    shaped = next((formats for shape, formats in _FRACTIONED if column.matches(shape)), ())
+    return tuple(f"{format}.{digits[0]}" for format in shaped)
 
 
 def _writes(column: ColumnFacts, format: str) -> bool:
@@ -123,7 +144,7 @@ def _finest(whole: np.ndarray, *, format: str | None) -> Resolution:
 
 
 KIND = Kind(
-    accepts=lambda _, kind: pt.is_duration(kind),
+    accepts=lambda _, kind: pt.is_duration(kind) or bool(pt.is_interval(kind)),
     store_as="store it as a duration, or as text such as '1 days 02:30:00'",
     codec=lambda attribute: NumericCodec(
         attribute=attribute, scale=Scale(read=_read, build=_build, grid=_grid, per_unit=1_000_000)

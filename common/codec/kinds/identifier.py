@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.notes import EncodingNote, Uniform, code_dtype
-from silosynth.common.codec.written.dress import join_texts
+from silosynth.common.codec.written.affixes import join_texts
 from silosynth.common.codec.written.parsing import distinct, to_texts, trim
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.rules import PatternFault, parse_pattern, words_of
@@ -31,6 +31,9 @@ _HEX = tuple(
     ("\x01", group) for group in ("[0-9a-f]", "[0-9A-F]", "[0-9a-z]", "[0-9A-Z]", "[0-9A-Za-z]")
 )
 """Classes of keys in which digits and letters change places, such as addresses of networks."""
+_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_ADDRESS = r"\.".join(4 * [_OCTET])
+"""Of a network; no part of one is above 255."""
 _AMOUNT = r"[+-]?\d[\d,' ]*(\.\d+)?"
 _CURRENCY = r"usd|us\$|eur|gbp|chf|jpy|inr|rs\.?|kr|a\$|c\$|r\$"
 _HINTS = (
@@ -180,6 +183,8 @@ def pattern_of(column: ColumnFacts) -> str | None:
     it, and there are several times as many words as rows.
     """
     texts = column.trimmed.cast(pa.large_string())
+    if column.matches(rf"^{_OCTET}(\.{_OCTET}){{3}}$"):
+        return _ADDRESS
     if int(pc.max(pc.utf8_length(texts)).as_py()) > _LONGEST:
         return None
     beginnings = _beginnings(texts)

@@ -16,47 +16,54 @@ import pyarrow.types as pt
 
 from silosynth.common.codec.bins import UNITS, Grid, bin_words, resolution_grid
 from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
+from silosynth.common.codec.kinds.instant_formats import (
+    MILLISECONDS,
+    WITH_OFFSET,
+    listed_formats,
+    worked_out_formats,
+)
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
 from silosynth.common.codec.written.columns import is_instant, is_number
-from silosynth.common.codec.written.moment_parts import moment_formats
-from silosynth.common.codec.written.moment_shapes import shaped_formats
+from silosynth.common.codec.written.moment_parts import FINE, said_words
+from silosynth.common.codec.written.moment_words import LEAP_YEAR, is_yearless
 from silosynth.common.codec.written.moments import epoch_text, write_instants
 from silosynth.common.codec.written.parsing import (
     numbers_as_text,
     to_microseconds,
     to_texts,
-    trim,
 )
 from silosynth.common.schema import (
     DatetimeAttribute,
+    MomentWords,
     Resolution,
     epoch_seconds,
     reading_format,
 )
 
-_DAYS = (Resolution.YEAR, Resolution.MONTH, Resolution.DAY)
+_MONTHS = (Resolution.QUARTER, Resolution.MONTH)
+_DAYS = (Resolution.YEAR, *_MONTHS, Resolution.WEEK, Resolution.DAY)
 _PARTS = (
     (("%f",), "microsecond"),
     (("%S",), "second"),
     (("%M",), "minute"),
     (("%H", "%I"), "hour"),
     (("%d", "%j", "%u"), "day"),
+    (("%V",), "week"),
     (("%b", "%B", "%m"), "month"),
 )
 _LAST = {"hour": "T23:00:00", "minute": "T23:59:00", "second": "T23:59:59"}
-_LAST |= dict.fromkeys(("year", "month", "day"), "")
+_LAST |= dict.fromkeys(("year", "quarter", "month", "week", "day"), "")
 _ISO = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?( ?(Z|[+-]\d{2}:?\d{2}))?)?$"
-_MILLISECONDS, _MICROSECONDS = r"\d{2}[.,]\d{3}(\D|$)", r":\d{2}\.\d{4}"
-_WITH_OFFSET = r"(?P<c>:\d\d[^+-]*)(?P<o>[+-]\d\d:?\d\d)"
-_SHOWN = 500
-"""Distinct texts that formats are worked out from; all are read by one then."""
+_MICROSECONDS = r":\d{2}\.\d{4}"
 _ISO_CLOCKS = (
     (r":\d{2}\.\d+", "%H:%M:%S.%f"),
     (r"[ T]\d{2}:\d{2}:\d{2}", "%H:%M:%S"),
     ("", "%H:%M"),
 )
 _FEWEST_NUMBERED = 3
+_OF_MILLISECONDS = 3
+"""Digits of a second's fraction up to which it is milliseconds."""
 _FAR_YEARS = 15
 _SENTINELS = (1, 1111, 1753, 1799, 1800, 1899, 1900, 1970, 2099, 2199, 2999, 3000, 9999)
 _ISO_DAY = r"^\d{4}-\d{2}-\d{2}$"
@@ -73,7 +80,7 @@ _ZONES = (
 def _read(attribute: DatetimeAttribute, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     if attribute.format is not None:
         column = numbers_as_text(column)
-    return to_microseconds(column, format=attribute.format)
+    return to_microseconds(column, format=attribute.format, words=attribute.words)
 
 
 def _build(attribute: DatetimeAttribute, numbers: np.ndarray, absent: np.ndarray) -> pa.Array:
@@ -97,10 +104,10 @@ def _spell(attribute: DatetimeAttribute, column: pa.Array) -> pa.Array:
     """Write instants by the format, or as ISO 8601 to their resolution."""
     unit = "ms" if attribute.resolution is Resolution.MILLISECOND else "us"
     if attribute.format is not None:
-        return write_instants(column, format=attribute.format, unit=unit)
+        return write_instants(column, format=attribute.format, unit=unit, words=attribute.words)
     if attribute.resolution is Resolution.YEAR:
         return write_instants(column, format="%Y")
-    if attribute.resolution is Resolution.MONTH:
+    if attribute.resolution in _MONTHS:
         return write_instants(column, format="%Y-%m")
     if pt.is_timestamp(column.type) and column.type.tz == "UTC" and attribute.zone is None:
         return column.cast(pa.large_string())
@@ -184,9 +191,15 @@ def _written_iso(column: ColumnFacts, instants: np.ndarray) -> Proposal:
     if column.matches(_ISO_DAY):
         return Proposal(facts=facts, why=_far_off(column, instants))
     partly = "some are written without a time of day; all come out with one"
-    why = (partly,) if column.some_match(_ISO_DAY) else ()
+    fractions = column.some_match(r":\d{2}\.\d") and not column.matches(r":\d{2}\.\d")
+    why: tuple[str, ...] = (partly,) if column.some_match(_ISO_DAY) else ()
+    why += ("some are written without a fraction; all come out with one",) if fractions else ()
     separator = "T" if column.some_match("T") else " "
     clock = next(f for shape, f in _ISO_CLOCKS if column.some_match(shape))
+    for digits, fine in FINE:
+        if column.matches(rf":\d{{2}}\.\d{{{digits}}}(\D|$)"):
+            clock, finest = f"%H:%M:%S.%{digits}N", fine
+            facts["resolution"] = fine
     offsets = pc.struct_field(pc.extract_regex(texts, _OFFSET), "o")
     if not zoned:
         if separator == "T" or finest != "second" or clock != "%H:%M:%S":
@@ -239,98 +252,60 @@ def _offset(moment: datetime) -> str:
 
 def _written(column: ColumnFacts) -> Proposal | None:
     """Propose the format that reads every text, and name a second one that does too."""
-    found = [f for f in shaped_formats(column.matches) if _reads_all(column, f)]
-    if not found:
-        return None
-    chosen = found[0]
-    if not _writes(column, chosen, like=chosen):
-        loose = [re.sub(rf"%([{letters}])", r"%-\1", chosen) for letters in ("dmHI", "dm", "HI")]
-        cased = [re.sub("%([bB])", r"%^\1", f).replace("%p", "%P") for f in (chosen, *loose)]
-        chosen = _writes(column, *dict.fromkeys((*loose, *cased)), like=chosen) or chosen
-    return _proposed(column, chosen, found=found)
+    found = listed_formats(column)
+    return _proposed(column, found[0], found=found[1:]) if found else None
 
 
 def _parted(column: ColumnFacts) -> Proposal | None:
     """Propose the format that the parts of texts say, where it gives every one of them again."""
-    if len(column.values) <= FEW or not column.some_match(r"\d"):
+    found = worked_out_formats(column)
+    if not found:
         return None
-    shown = column.trimmed.slice(0, _SHOWN)
-    some = replace(column, values=shown, counts=column.counts[: len(shown)])
-    found = [f for f in moment_formats(shown.to_pylist(), dated=True) if _is_written(some, f)]
-    found = [f for f in found if _is_written(column, f)]
-    return _proposed(column, found[0], found=found) if found else None
-
-
-def _is_written(column: ColumnFacts, format: str) -> bool:
-    """Say whether a format reads all texts and gives them again."""
-    return _reads_all(column, format) and _writes(column, format, like=format) is not None
-
-
-def _writes(column: ColumnFacts, *formats: str, like: str) -> str | None:
-    """Return the first of some formats that gives all texts again, but for their offsets.
-
-    Args: like: a format that reads them.
-    """
-    texts = column.trimmed
-    if _without_offset(like) != like:
-        texts = trim(pc.replace_substring_regex(texts, _WITH_OFFSET, r"\1"))
-    instants, _ = to_microseconds(texts, format=_without_offset(like))
-    if np.isnan(instants).any():
-        return None
-    moments = pa.array(instants.astype(np.int64), pa.timestamp("us"))
-    unit = "ms" if column.matches(_MILLISECONDS) else "us"
-    right = (f for f in formats if _gives(moments, texts, format=_without_offset(f), unit=unit))
-    return next(right, None)
-
-
-def _without_offset(format: str) -> str:
-    return re.sub("%:?z", "", format).strip()
-
-
-def _gives(moments: pa.Array, texts: pa.Array, *, format: str, unit: str) -> bool:
-    """Say whether moments are written as texts are."""
-    few = write_instants(moments[:_SHOWN], format=format, unit=unit).equals(texts[:_SHOWN])
-    return few and bool(write_instants(moments, format=format, unit=unit).equals(texts))
+    chosen, words = found[0]
+    return _proposed(column, chosen, found=[format for format, _ in found], words=words)
 
 
 def _offsets(column: ColumnFacts) -> list[str | None]:
     """Return the offset that stands in each text."""
-    found = pc.extract_regex(column.trimmed, rf"{_WITH_OFFSET}")
+    found = pc.extract_regex(column.trimmed, rf"{WITH_OFFSET}")
     offsets: list[str | None] = pc.struct_field(found, "o").to_pylist()
     return offsets
 
 
-def _proposed(column: ColumnFacts, chosen: str, *, found: Sequence[str]) -> Proposal | None:
+def _proposed(
+    column: ColumnFacts, chosen: str, *, found: Sequence[str], words: MomentWords | None = None
+) -> Proposal | None:
     """Propose instants that are written by ``chosen``, the first that was found."""
-    instants, _ = to_microseconds(column.trimmed, format=chosen)
+    instants, _ = to_microseconds(column.trimmed, format=chosen, words=words)
     finest = _resolution_of(chosen)
-    if finest == "microsecond" and column.matches(_MILLISECONDS):
+    if finest == "microsecond" and column.matches(MILLISECONDS):
         finest = "millisecond"
     bounds = _bounds(instants, finest=finest)
     if chosen == "%Y%m" and bounds["minimum"][:4] == bounds["maximum"][:4]:
         return None
     facts = {"kind": "datetime", "format": chosen, "resolution": finest, **bounds}
+    facts |= said_words(words)
     told: tuple[str, ...] = ()
     if "%z" in chosen or "%:z" in chosen:
         zone, told = _zone(instants, _offsets(column))
         facts |= {"zone": zone, "stored": "timestamp[us]"}
     why = [f"all read as dates written {chosen}"]
+    if is_yearless(chosen):
+        why = [
+            f"all read as days without a year, written {chosen}; they are kept as of {LEAP_YEAR}"
+        ]
     if len(found) > 1:
         why = [f"dates read as {chosen} and as {found[1]}; say which in format"]
     return Proposal(facts=facts, why=(*why, *told, *_far_off(column, instants)))
 
 
-def _reads_all(column: ColumnFacts, format: str) -> bool:
-    instants, unreadable = to_microseconds(column.trimmed, format=format)
-    if unreadable.any() or np.isnan(instants).any():
-        return False
-    years = instants.astype("datetime64[us]").astype("datetime64[Y]").astype(int) + 1970
-    return bool(years.min() >= 1800 and years.max() <= 2200) or "%Y%m%d" not in format
-
-
 def _resolution_of(format: str) -> str:
     """Return the finest part that a format writes."""
     plain = reading_format(format)
+    if "%q" in format:
+        return "quarter"
+    if fraction := re.search("%([1-9])N", format):
+        return "millisecond" if int(fraction[1]) <= _OF_MILLISECONDS else "microsecond"
     return next((name for marks, name in _PARTS if any(m in plain for m in marks)), "year")
 
 

@@ -33,6 +33,8 @@ _PADDED = r"^[+-]?0\d"
 _YEAR = 365.2425 * 86_400
 _FIRST_YEAR, _LAST_YEAR, _MOST_YEARS = 1998, 2038, 20
 _KEYED = re.compile(r"(id|nr|no|num|number|code|key|account|acct|mrn)$", re.IGNORECASE)
+_LATEST_YEAR = 2200
+_YEARLY = re.compile(r"year|jahr|ann[eé]e|a[nñ]o(_|$)|^anno|yr(_|$)", re.IGNORECASE)
 _CLOCKS = (("seconds", 1.0), ("milliseconds", 1e3), ("microseconds", 1e6))
 _NEGATIVES = (1, 7, 8, 9, 99, 999, 9999)
 """What stands for a missing value where no other number is below zero."""
@@ -183,6 +185,8 @@ def _key(column: ColumnFacts, numbers: np.ndarray) -> Proposal | None:
     alike = np.sort(np.bincount(digits))[-2:].sum() >= _ALIKE * len(numbers)
     heaped = (numbers % 10 == 0).mean() > _HEAPED
     form = {}
+    if span == len(numbers) and _reads_as_years(column, numbers):
+        return None
     if span == len(numbers):
         why = "every value differs, one after the other"
     elif span > _SPREAD * len(numbers) and alike and not heaped and digits.max() >= 6:
@@ -190,6 +194,12 @@ def _key(column: ColumnFacts, numbers: np.ndarray) -> Proposal | None:
     else:
         return None
     return Proposal(facts={"kind": "identifier", **form}, why=(f"{why}; drafted as an identifier",))
+
+
+def _reads_as_years(column: ColumnFacts, numbers: np.ndarray) -> bool:
+    """Say whether numbers that run on are years: by their size, and by what they are called."""
+    inside = numbers.min() >= 1000 and numbers.max() <= _LATEST_YEAR
+    return bool(inside) and _YEARLY.search(column.name) is not None
 
 
 def _listed(column: ColumnFacts, numbers: np.ndarray) -> Proposal:

@@ -24,6 +24,7 @@ _MOST_DECIMALS = 8
 _EXACT = 2.0**50
 _GROUPED = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"
 _ZEROLESS = r"^[+-]?\.\d"
+_WHOLE = r"^[+-]?\d+$"
 _GROUPED_WHY = (
     "every value has three decimals; if the point parts thousands, make it an integer with "
     "spelled: {thousands: '.', decimal: ','}"
@@ -56,6 +57,7 @@ def _edge(number: float) -> str:
 
 def _draft(column: ColumnFacts) -> Proposal | None:
     """Propose real numbers with as many decimals as write every value."""
+    powers = powers_of(column.trimmed) if column.is_text and len(column.values) else None
     column, spelled = wearing(column)
     numbers = column.numbers
     if numbers is None or (column.is_text and column.some_match(r"^[+-]?0\d")):
@@ -64,7 +66,6 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     if not len(finite) or np.abs(finite).max() > _LARGEST:
         return None
     low, high = float(finite.min()), float(finite.max())
-    powers = powers_of(column.trimmed) if column.is_text else None
     most = column.kind.scale if pt.is_decimal(column.kind) else _MOST_DECIMALS
     decimals = None if powers else fewest_decimals(finite, most=most, kind=_float_of(column))
     facts: dict[str, Any] = {"kind": "real"}
@@ -77,6 +78,8 @@ def _draft(column: ColumnFacts) -> Proposal | None:
         spelled = {"spelled": {**spelled.get("spelled", {}), "places": places}}
     if column.is_text and column.some_match(_ZEROLESS) and not column.some_match(r"^[+-]?0\."):
         spelled = {"spelled": {**spelled.get("spelled", {}), "leading_zero": False}}
+    if column.is_text and column.some_match(r"\d\.$") and not column.some_match(_WHOLE):
+        spelled = {"spelled": {**spelled.get("spelled", {}), "trailing_point": True}}
     if powers is not None:
         spelled = {"spelled": powers.model_dump(exclude_defaults=True)}
     why = [] if decimals is not None or powers else ["values have more decimals than are kept"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ from silosynth.common.codec.kinds import (
     unmodelled,
 )
 from silosynth.common.codec.kinds.kind import ColumnCodec, Kind
+from silosynth.common.codec.written.affixes import flags_of, without_flags
 from silosynth.common.schema import Attribute, CodedAttribute, NumericAttribute
 
 KINDS: dict[str, Kind] = {
@@ -42,6 +44,7 @@ KINDS: dict[str, Kind] = {
 """By name, in the order in which they are asked to draft a column."""
 
 _MEASURED = ("integer", "real", "datetime", "time", "duration")
+_UNMODELLED = ("identifier", "text", "generated")
 MISSING, OTHER = "missing", "other"
 
 
@@ -85,14 +88,37 @@ def draft_kind(column: ColumnFacts) -> Proposal:
 def draft_column(column: ColumnFacts) -> tuple[ColumnFacts, Proposal]:
     """Return what is proposed, and the column as it is understood then.
 
-    A few words among dates or amounts are ways to be missing, and no reason to take all for text.
+    A few words among dates or amounts are ways to be missing, and no reason to take all for text;
+    nor are marks beside some numbers that would be keys or free text else.
     """
     proposal = draft_kind(column)
-    apart = None if proposal.facts["kind"] in _MEASURED else column.without_words()
-    again = draft_kind(apart) if apart is not None else proposal
-    if apart is None or again.facts["kind"] not in _MEASURED:
+    if proposal.facts["kind"] in _MEASURED:
         return column, proposal
-    return apart, again
+    apart = column.without_words()
+    if apart is not None and (again := draft_kind(apart)).facts["kind"] in _MEASURED:
+        return apart, again
+    if proposal.facts["kind"] not in _UNMODELLED:
+        return column, proposal
+    return _without_flags(apart or column) or (column, proposal)
+
+
+def _without_flags(column: ColumnFacts) -> tuple[ColumnFacts, Proposal] | None:
+    """Return numbers without the marks that stand beside some, and what is proposed then."""
+    flags = flags_of(column.trimmed.to_pylist()) if column.is_text else ()
+    if not flags:
+        return None
+    texts = without_flags(column.trimmed, flags).dictionary_encode()
+    counts = np.bincount(texts.indices.to_numpy(), weights=column.counts).astype(np.int64)
+    plain = replace(column, values=texts.dictionary, counts=counts)
+    found = draft_kind(plain)
+    if found.facts["kind"] not in ("integer", "real"):
+        return None
+    spelled = {**found.facts.get("spelled", {}), "flags": list(flags)}
+    told = (
+        f"{', '.join(map(repr, flags))} beside some numbers is read off and not written; put it "
+        "into a column of its own to keep it"
+    )
+    return plain, replace(found, facts={**found.facts, "spelled": spelled}, why=(told, *found.why))
 
 
 def spell_special(attribute: CodedAttribute, codes: np.ndarray) -> pa.Array:

@@ -18,7 +18,7 @@ from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
 from silosynth.common.codec.written.columns import is_number
-from silosynth.common.codec.written.moment_parts import moment_formats
+from silosynth.common.codec.written.moment_parts import FINE, moment_formats, said_words
 from silosynth.common.codec.written.moments import (
     DAY,
     to_day_microseconds,
@@ -35,7 +35,10 @@ _FORMATS = (
     (r"^(([01]\d|2[0-3])[0-5]\d[0-5]\d|240000)$", "%H%M%S", "second"),
     (r"^\d{1,2}:\d{2}$", "%-H:%M", "minute"),
     (r"^\d{1,2}:\d{2}:\d{2}$", "%-H:%M:%S", "second"),
-    (r"^\d{2}:\d{2}:\d{2}\.\d{1,6}$", None, "microsecond"),
+    (r"^\d{2}:\d{2}:\d{2}\.\d{3}$", None, "millisecond"),
+    (r"^\d{2}:\d{2}:\d{2}\.\d{6}$", None, "microsecond"),
+    *((rf"^\d{{2}}:\d{{2}}:\d{{2}}\.\d{{{n}}}$", f"%H:%M:%S.%{n}N", fine) for n, fine in FINE),
+    (r"^\d{2}:\d{2}:\d{2}\.\d{1,9}$", None, "microsecond"),
     (r"^\d{2}:\d{2} [AP]M$", "%I:%M %p", "minute"),
     (r"^\d{1,2}:\d{2} [AP]M$", "%-I:%M %p", "minute"),
     (r"^\d{2}:\d{2}:\d{2} [AP]M$", "%I:%M:%S %p", "second"),
@@ -62,7 +65,9 @@ _SHOWN = 500
 def _read(attribute: TimeAttribute, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     if attribute.format is not None:
         column = numbers_as_text(column)
-    return to_day_microseconds(column, format=attribute.format, midnight=attribute.midnight)
+    return to_day_microseconds(
+        column, format=attribute.format, midnight=attribute.midnight, words=attribute.words
+    )
 
 
 def _build(attribute: TimeAttribute, numbers: np.ndarray, absent: np.ndarray) -> pa.Array:
@@ -78,7 +83,12 @@ def _grid(attribute: TimeAttribute) -> Grid | None:
 def _spell(attribute: TimeAttribute, column: pa.Array) -> pa.Array:
     ticks = column.cast(pa.time64("us")).cast(pa.int64())
     finest = "microsecond" if attribute.resolution is None else attribute.resolution.value
-    texts = write_clock(ticks.fill_null(0).to_numpy(), format=attribute.format, finest=finest)
+    texts = write_clock(
+        ticks.fill_null(0).to_numpy(),
+        format=attribute.format,
+        finest=finest,
+        words=attribute.words,
+    )
     if attribute.midnight is not None:
         texts = pc.if_else(pc.equal(ticks, 0), attribute.midnight, texts)
     return pa.array(texts.to_pylist(), pa.large_string(), mask=ticks.is_null().to_numpy(False))
@@ -116,7 +126,6 @@ def _written(column: ColumnFacts) -> Proposal | None:
         midnight = _midnight(column)
         if to_day_microseconds(column.trimmed, format=format, midnight=midnight)[1].any():
             return None
-        finest = "millisecond" if column.matches(r"\.\d{3}$") else finest
         facts: dict[str, Any] = {"kind": "time", "resolution": finest}
         facts |= {"format": format} if format else {}
         return Proposal(facts=facts | ({"midnight": midnight} if midnight else {}))
@@ -128,19 +137,23 @@ def _parted(column: ColumnFacts) -> Proposal | None:
 
     Without a colon numbers of another meaning look alike, unless a zero stands before some.
     """
-    clock = column.some_match(r"\d") and (column.matches(":") or column.some_match("^0"))
+    clock = column.some_match(r"\pN") and (column.matches(":") or column.some_match("^0"))
     if len(column.values) <= FEW or not clock:
         return None
     texts, unit = column.trimmed, "ms" if column.matches(r"\d[.,]\d{3}(\D|$)") else "us"
-    for format in moment_formats(texts.slice(0, _SHOWN).to_pylist(), dated=False):
-        ticks, unreadable = to_day_microseconds(texts, format=format)
+    for format, words in moment_formats(texts.slice(0, _SHOWN).to_pylist(), dated=False):
+        ticks, unreadable = to_day_microseconds(texts, format=format, words=words)
         moments = pa.array(np.nan_to_num(ticks).astype(np.int64), pa.timestamp("us"))
-        if unreadable.any() or not write_instants(moments, format=format, unit=unit).equals(texts):
+        if "/" in format.partition("%M")[2]:
+            continue  # a pace, of minutes and seconds
+        again = write_instants(moments, format=format, unit=unit, words=words)
+        if unreadable.any() or not again.equals(texts):
             continue
         finest = "minute" if "%M" in format else "hour"
         finest = "second" if "%S" in format else finest
         fine = "millisecond" if unit == "ms" else "microsecond"
         facts = {"kind": "time", "resolution": fine if "%f" in format else finest, "format": format}
+        facts |= said_words(words)
         return Proposal(facts=facts, why=(f"all read as times of day written {format}",))
     return None
 

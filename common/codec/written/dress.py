@@ -9,6 +9,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from silosynth.common.codec.written.affixes import (
+    above_zero,
+    are_plain,
+    below_zero,
+    common_end,
+    join_texts,
+    other_digits,
+    plain_digits,
+    without_flags,
+    zero_of,
+)
 from silosynth.common.schema import NumberText
 
 PLAIN = NumberText()
@@ -26,15 +37,23 @@ _PAIRS = (
     ("\u202f", ","),
     ("\u202f", "."),
     ("\u2019", "."),
+    ("_", "."),
+    ("\u2009", "."),
+    ("\u2009", ","),
+    ("", "\u00b7"),
+    ("", "\u066b"),
+    ("\u066c", "\u066b"),
+    ("\u066c", "."),
 )
 MINUS = "\u2212"
-_NUMBER = re.compile(r"[\d.,'\u00a0\u202f\u2019\u2212 +-]*\d[\d.,'\u00a0\u202f\u2019 ]*\d|\d")
+_MARKS = ".,'_\u00a0\u202f\u2019\u2009\u00b7\u066b\u066c "
+_NUMBER = re.compile(rf"[\d{_MARKS}\u2212+-]*\d[\d{_MARKS}]*\d|\d")
 _BRACKETS = {
     "parentheses": r"^()\((.*)\)()$",
     "inner-parentheses": r"^([^\d()]*)\(([^()]*)\)([^\d()]*)$",
 }
 """What brackets of negative numbers stand around."""
-_EXPONENT = r"^[+-]?\d(?:\.(?P<f>\d+))?(?P<e>[eE])[+-]\d{2,3}$"
+_EXPONENT = re.compile(r"[+-]?\d(?:\.(?P<f>\d+))?(?P<e>[eEdD]|[×x*]10\^)(?P<s>[+-]?)(?P<d>\d{1,3})")
 _INDIAN = re.compile(r"\d,\d{2},\d{3}(\D|$)")
 _CURRENCIES = {"usd", "us$", "eur", "gbp", "chf", "jpy", "rs", "rs.", "a$", "c$", "kr", "r$"}
 _CURRENCIES |= {"aud", "cad", "nzd", "sek", "nok", "dkk", "isk", "pln", "czk", "huf", "ron", "bgn"}
@@ -53,6 +72,8 @@ _UNITS |= {"pcs", "pts", "wk", "wks", "weeks", "mo", "mos", "nmol/l", "g/l", "g/
 _UNITS |= {"year", "day", "yrs", "hours", "minutes", "bhp", "kmpl", "cc", "nm", "mmol/l", "mg/dl"}
 
 _WORD = re.compile(r"(?:per )?[^\W\d_]{2,12}[.²³]?(?: [^\W\d_]{1,12})?")
+_LENGTHS = 3
+"""Of texts, from which on an underscore in them is no part of a key."""
 _LONGEST_AFFIX = 16
 """Signs that a schema takes of what stands beside a number, its space among them."""
 _RATE = re.compile(r"/ ?[^\W\d_]{1,12}")
@@ -60,9 +81,18 @@ _RATE = re.compile(r"/ ?[^\W\d_]{1,12}")
 
 def undress(trimmed: pa.Array, spelled: NumberText) -> pa.Array:
     """Return texts as plain numbers; one that is not written so comes back as it is."""
-    inner = _pattern(spelled)
+    if spelled.zero:
+        trimmed = plain_digits(trimmed, zero=spelled.zero)
+    if spelled.flags:
+        trimmed = without_flags(trimmed, spelled.flags)
+    if spelled.exponent:
+        return pc.replace_substring(trimmed, spelled.exponent, "e")
+    if spelled.below is not None:
+        trimmed = above_zero(trimmed, spelled)
+        spelled = spelled.model_copy(update={"prefix": "", "suffix": ""})
     if spelled.negative == "minus-sign":
         trimmed = pc.replace_substring(trimmed, MINUS, "-")
+    inner = _pattern(spelled)
     pattern = rf"^(?P<a>[+-]?)\s*{re.escape(spelled.prefix.strip())}\s*(?P<b>[+-]?){inner}"
     pattern += rf"\s*{re.escape(spelled.suffix.strip())}(?P<c>-?)$"
     if (shape := _BRACKETS.get(spelled.negative)) is not None:
@@ -80,12 +110,6 @@ def undress(trimmed: pa.Array, spelled: NumberText) -> pa.Array:
     return pc.if_else(pc.is_null(number), trimmed, plain)
 
 
-def join_texts(*parts: pa.Array | str) -> pa.Array:
-    """Join texts row by row; null where one is null."""
-    large = [pa.scalar(p, pa.large_string()) if isinstance(p, str) else p for p in parts]
-    return pc.binary_join_element_wise(*large, pa.scalar("", pa.large_string()))
-
-
 def _pattern(spelled: NumberText) -> str:
     """Return the regular expression of the digits of a number."""
     mark, point = re.escape(spelled.thousands), re.escape(spelled.decimal)
@@ -101,20 +125,21 @@ def dress(numbers: pa.Array, spelled: NumberText | None, *, decimals: int | None
     Args: decimals: at most so many are written; all that a number has without it.
     """
     how = spelled or PLAIN
-    if how.dressed:
-        values = numbers.to_pylist()
-        texts = [None if v is None else _write(v, how, decimals=decimals) for v in values]
-        return pa.array(texts, pa.large_string())
     if how.exponent:
         texts = [None if v is None else _in_powers(v, how) for v in numbers.to_pylist()]
         return pa.array(texts, pa.large_string())
+    if how.dressed:
+        values = numbers.to_pylist()
+        texts = [None if v is None else _write(v, how, decimals=decimals) for v in values]
+        found = pa.array(texts, pa.large_string())
+        return other_digits(found, zero=how.zero) if how.zero else found
     plain = _padded(numbers.cast(pa.large_string()), how)
     return plain if how.leading_zero else pc.replace_substring_regex(plain, r"^(-?)0\.", r"\1.")
 
 
 def _padded(plain: pa.Array, how: NumberText) -> pa.Array:
     """Return plain numbers with the decimals that are always written."""
-    if not how.places:
+    if not (how.places or how.trailing_point):
         return plain
     pointed = pc.match_substring_regex(plain, r"[.e]|inf|nan")
     plain = pc.if_else(pointed, plain, join_texts(plain, "."))
@@ -136,7 +161,8 @@ def _write(value: float, how: NumberText, *, decimals: int | None) -> str:
         whole, _, fraction = text.partition(".")
         fraction = fraction.rstrip("0").ljust(how.places, "0")
     whole = whole.rjust(how.digits, "0") if how.leading_zero or not fraction else whole.lstrip("0")
-    number = _grouped(whole, how) + (how.decimal + fraction if fraction else "")
+    pointed = fraction or how.trailing_point
+    number = _grouped(whole, how) + (how.decimal + fraction if pointed else "")
     if value < 0 and any(digit in "123456789" for digit in number):
         return _below_zero(number, how)
     text = f"{how.prefix}{number}{how.suffix}"
@@ -145,6 +171,8 @@ def _write(value: float, how: NumberText, *, decimals: int | None) -> str:
 
 def _below_zero(number: str, how: NumberText) -> str:
     """Write a number's size as that of one below zero."""
+    if how.below is not None:
+        return f"{how.below[0]}{number}{how.below[1]}"
     text = f"{how.prefix}{number}{how.suffix}"
     if how.negative == "parentheses":
         return f"({text})"
@@ -168,18 +196,42 @@ def _grouped(whole: str, how: NumberText) -> str:
 
 def _in_powers(value: float, how: NumberText) -> str:
     """Write one number with a power of ten."""
-    text = f"{value:.{how.places}e}"
-    return text if how.exponent == "e" else text.upper()
+    mantissa, _, power = f"{value:.{how.places}e}".partition("e")
+    if how.trimmed and "." in mantissa:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    sign = "-" if power.startswith("-") else "+" * how.exponent_plus
+    return f"{mantissa}{how.exponent}{sign}{abs(int(power)):0{how.exponent_digits}}"
 
 
 def powers_of(trimmed: pa.Array) -> NumberText | None:
     """Return how numbers with powers of ten are written; None unless all are written alike."""
-    found = pc.extract_regex(trimmed, _EXPONENT)
-    places = set(pc.utf8_length(pc.struct_field(found, "f")).to_pylist())
-    signs = set(pc.struct_field(found, "e").to_pylist())
-    if len(places) != 1 or len(signs) != 1 or None in signs:
+    texts = trimmed.to_pylist()
+    if _EXPONENT.fullmatch(texts[0]) is None if texts else True:
         return None
-    return NumberText(places=places.pop() or 0, exponent=signs.pop())
+    found = [_EXPONENT.fullmatch(text) for text in texts]
+    if not all(found):
+        return None
+    places = {len(part["f"] or "") for part in found if part}
+    marks = {part["e"] for part in found if part}
+    plus = any(part["s"] == "+" for part in found if part)
+    digits = min(len(part["d"]) for part in found if part)
+    if len(marks) != 1:
+        return None
+    how = NumberText.model_validate(
+        {
+            "places": max(places),
+            "exponent": marks.pop(),
+            "exponent_digits": digits,
+            "exponent_plus": plus,
+            "trimmed": len(places) > 1,
+        }
+    )
+    # A plain list of 1e5 and 2e5 may be codes.
+    plain = undress(trimmed, how).to_pylist()
+    right = all(
+        _in_powers(float(p), how) == t.removeprefix("+") for p, t in zip(plain, texts, strict=True)
+    )
+    return how if right else None
 
 
 def recognise(trimmed: pa.Array) -> NumberText | None:
@@ -191,6 +243,19 @@ def recognise(trimmed: pa.Array) -> NumberText | None:
     """
     texts = trimmed.to_pylist()
     shown = texts[:: max(len(texts) // 1000, 1)]
+    if zero := zero_of(shown):
+        plain = plain_digits(trimmed, zero=zero)
+        return _also(PLAIN if are_plain(plain) else recognise(plain), zero=zero)
+    if (powers := powers_of(trimmed)) is not None:
+        return powers if powers.dressed else None
+    if (out_of := common_end(shown)) is not None:
+        inner = pc.utf8_slice_codeunits(trimmed, 0, -len(out_of))
+        if are_plain(inner):
+            return PLAIN.model_copy(update={"suffix": out_of})
+    if (below := below_zero(shown)) is not None:
+        above = above_zero(trimmed, below)
+        found = PLAIN if are_plain(above) else recognise(above)
+        return _also(found, prefix=below.prefix, suffix=below.suffix, below=below.below)
     bare = [_without_brackets(text) for text in shown]
     affixes = {_NUMBER.sub("\0", text) for text in bare}
     split = [_signs_off(affix).split("\0") for affix in affixes]
@@ -206,6 +271,13 @@ def recognise(trimmed: pa.Array) -> NumberText | None:
     if not (known and _is_known(prefix, _CURRENCIES)):
         return None
     return _marks(trimmed, bare, prefix=prefix, suffix=suffix)
+
+
+def _also(found: NumberText | None, **facts: Any) -> NumberText | None:
+    """Return a dress with more facts, None where there is none or it has others already."""
+    if found is None or found.negative != "minus":
+        return None
+    return NumberText.model_validate(found.model_dump() | facts)
 
 
 def _signs_off(affix: str) -> str:
@@ -238,6 +310,8 @@ def _marks(trimmed: pa.Array, bare: list[str], *, prefix: str, suffix: str) -> N
     negative = _negative(trimmed, prefix=prefix)
     for thousands, decimal in _PAIRS:
         if thousands and not any(thousands in text for text in bare):
+            continue
+        if thousands == "_" and len({len(text) for text in bare}) < _LENGTHS:
             continue
         if thousands and any(re.match(rf"^\D*0{re.escape(thousands)}", text) for text in bare):
             continue

@@ -47,6 +47,8 @@ def arrow_type(stored: str, *, zone: str | None = None) -> pa.DataType:
 
 def stored_name(kind: pa.DataType) -> str | None:
     """Return how a schema names an Arrow type; None where it has no name for it."""
+    if pa.types.is_interval(kind):
+        return None
     if pa.types.is_dictionary(kind):
         value = stored_name(kind.value_type)
         plain = kind.index_type == pa.int32() and kind.value_type == pa.string()

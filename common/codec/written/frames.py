@@ -6,10 +6,12 @@ asked for, because pandas takes 40 MB and a second, which a gateway that waits d
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,9 @@ from silosynth.common.schema import reading_format
 
 Frame: TypeAlias = pd.DataFrame
 
+_SHOWN = 1000
+_FEWEST_NAMES = 2
+"""Cells that a line of names has at least, where a sheet has more columns than one."""
 _NULLABLE = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
 
 
@@ -60,14 +65,49 @@ def read_spans(texts: pa.Array) -> np.ndarray:
 
 
 def read_sheet(path: Path) -> pa.Table:
-    """Return the first sheet of an Excel file, its first row as names; mixed columns as text.
+    """Return a file of Stata or SAS, or the first sheet of one of Excel; mixed columns as text.
 
+    Lines above a sheet's names that have one cell at most are titles, and are passed over.
     Raises ValueError, KeyError or OSError for a file that is none.
     """
+    read = {".dta": _read_stata, ".sas7bdat": _read_sas, ".xpt": _read_sas}
+    if (other := read.get(path.suffix.lower())) is not None:
+        try:
+            return from_pandas(other(path))
+        except (struct.error, IndexError, EOFError, OverflowError) as err:
+            raise ValueError("is damaged") from err
     cells = pd.read_excel(path, header=None, dtype=object, keep_default_na=False, na_values=[""])
+    filled = cells.notna().sum(axis=1).to_numpy()
+    wide = filled >= min(_FEWEST_NAMES, cells.shape[1])
+    cells = cells.iloc[int(wide.argmax()) if wide.any() else 0 :]
     names = ["" if name != name else str(name) for name in cells.iloc[0]] if len(cells) else []
     columns = [_convert(cells.iloc[1:, i].infer_objects()) for i in range(len(names))]
     return pa.Table.from_arrays(columns, names=names)
+
+
+def sheet_names(path: Path) -> list[str]:
+    """Return the sheets of an Excel file; none of another kind of file."""
+    if path.suffix.lower() not in (".xlsx", ".xlsm"):
+        return []
+    with pd.ExcelFile(path) as file:
+        return [str(name) for name in file.sheet_names]
+
+
+def _read_stata(path: Path) -> Frame:
+    """Read a file of Stata; labels that stand for several values stay numbers."""
+    try:
+        return pd.read_stata(path)
+    except ValueError:
+        return pd.read_stata(path, convert_categoricals=False)
+
+
+def _read_sas(path: Path) -> Frame:
+    """Read a file of SAS, in UTF-8 or else in the encoding of Western Europe."""
+    try:
+        frame: Frame = pd.read_sas(path, encoding="utf-8")
+    except UnicodeDecodeError:
+        frame = pd.read_sas(path, encoding="latin-1")
+    return frame
 
 
 def _convert(series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
@@ -81,6 +121,8 @@ def _convert(series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
         series = series.cat.rename_categories([str(c) for c in kind.categories])
     elif isinstance(kind, pd.PeriodDtype | pd.IntervalDtype):
         series = series.astype(object)
+        return pa.array([_spell_object(value) for value in series], pa.large_string())
+    if any(isinstance(value, UUID) for value in series.head(_SHOWN)):
         return pa.array([_spell_object(value) for value in series], pa.large_string())
     try:
         return pa.array(series, from_pandas=True)

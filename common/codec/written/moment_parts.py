@@ -10,12 +10,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from silosynth.common.codec.written.affixes import plain_digits, zero_of
+from silosynth.common.codec.written.moment_names import halves_of, months_of, weekdays_of
+from silosynth.common.schema import MomentWords
 
 _ZONE = re.compile(r"(:\d\d[^+-]*)([+-]\d\d:?\d\d)(?!\d)")
 """An offset, which stands somewhere behind a clock."""
 _OFFSET, _OFFSET_COLON = "\x00", "\x01"
-_RUN = re.compile(r"\d+|[^\W\d_]+|[\x00\x01]|.", re.DOTALL)
+_RUN = re.compile(r"\d+|(?i:[ap]\.\s?m\.)|[^\W\d_]+(?:-feira)?\.?|[\x00\x01]|.", re.DOTALL)
 _MONTHS = (
     *("january", "february", "march", "april", "may", "june"),
     *("july", "august", "september", "october", "november", "december"),
@@ -28,18 +35,29 @@ _NAMES = (
     ("%A", frozenset(_DAYS)),
     ("%p", frozenset(("am", "pm"))),
 )
+_SPACED = re.compile(r" {2}(\d)(?!\d)")
+"""A day of one digit with a space for the other."""
 _LONG = {
-    4: ("%Y", "%H%M"),
+    4: ("%Y", "%G", "%H%M"),
     6: ("%H%M%S", "%f"),
-    7: ("%Y%j",),
+    7: ("%Y%j", "%7N"),
     8: ("%Y%m%d",),
     12: ("%Y%m%d%H%M",),
     14: ("%Y%m%d%H%M%S",),
     3: ("%f", "%j"),
+    9: ("%9N",),
 }
 """What so many digits may be; one or two are one part each."""
-_SHORT = (("d", 1, 31), ("m", 1, 12), ("H", 0, 23), ("I", 1, 12), ("M", 0, 59), ("S", 0, 59))
-_DATES = ("Ymd", "dmY", "mdY", "Yj", "dmy", "mdy", "ymd")
+FINE = tuple((n, "millisecond" if n <= 3 else "microsecond") for n in (1, 2, 4, 5, 7, 8, 9))
+"""Digits of a second's fraction that have a mark of their own, and how finely they tell it."""
+_SHORT = (
+    *(("d", 1, 31), ("m", 1, 12), ("H", 0, 23), ("I", 1, 12), ("M", 0, 59), ("S", 0, 59)),
+    *(("V", 1, 53), ("q", 1, 4)),
+)
+_DATES = ("Ymd", "dmY", "mdY", "Yj", "dmy", "mdy", "ymd", "GV", "VG", "Yq", "qY", "qy", "yq")
+_NAMED_DATES = ("mY", "Ym", "my", "ym")
+"""Dates that are some where the month has a name."""
+_YEARLESS = ("dm", "md")
 _CLOCKS = ("HM", "HMS", "HMSf", "IM", "IMS", "IMSf", "I", "H")
 _MOST_LITERAL = 40
 _MOST_FOUND = 4
@@ -49,18 +67,35 @@ _LONGEST = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
-    """What stands at one place in all texts: the marks that it may be, or a sign or word."""
+    """What stands at one place in all texts: the marks that it may be, or a sign or word.
+
+    ``words`` are those of a language that the marks stand for.
+    """
 
     marks: tuple[str, ...]
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def moment_formats(texts: Sequence[str], *, dated: bool) -> Iterator[str]:
-    """Yield formats that texts may be written by, the likelier ones first, at most a few.
+Found = tuple[str, MomentWords | None]
+
+
+def said_words(words: MomentWords | None) -> dict[str, Any]:
+    """Return words as a fact of an attribute; none where English ones stand."""
+    return {} if words is None else {"words": words.model_dump(exclude_defaults=True)}
+
+
+def moment_formats(texts: Sequence[str], *, dated: bool) -> Iterator[Found]:
+    """Yield formats that texts may be written by and their words, the likelier first, a few.
 
     Args: dated: whether a date is asked for; else a time of day alone.
     """
     if not texts or any("%" in text for text in texts):
         return
+    spaced = any(_SPACED.search(text) for text in texts)
+    texts = [_SPACED.sub(r" 0\1", text) for text in texts] if spaced else texts
+    zero = zero_of(texts)
+    if zero:
+        texts = plain_digits(pa.array(texts, pa.large_string()), zero=zero).to_pylist()
     runs = [_RUN.findall(_ZONE.sub(_marked, text)) for text in texts]
     if len({len(run) for run in runs}) != 1:
         return
@@ -70,13 +105,15 @@ def moment_formats(texts: Sequence[str], *, dated: bool) -> Iterator[str]:
     literal = sum(1 for place in places if "%" not in place.marks[0])
     if literal > _MOST_LITERAL:
         return
+    named = {what: listed for place in places for what, listed in place.words.items()}
+    words = MomentWords(zero=zero, **named) if named or zero else None
     found = 0
     for format in _choices(places, before=""):
         if found == _MOST_FOUND:
             return
         if _whole(format, dated=dated) and len(format) <= _LONGEST:
             found += 1
-            yield format
+            yield format.replace("%d", "%e") if spaced else format, words
 
 
 def _marked(found: re.Match[str]) -> str:
@@ -97,7 +134,24 @@ def _place(values: Sequence[str]) -> _Place:
     for mark, names in _NAMES:
         if lowered <= names:
             return _Place(marks=(_cased(mark, distinct),))
-    return _Place(marks=(first,) if len(distinct) == 1 else ())
+        if lowered <= {f"{name}." for name in names} and mark != "%p":
+            bare = {value[:-1] for value in distinct}
+            return _Place(marks=(f"{_cased(mark, bare)}.",))
+    if len(distinct) == 1 and not months_of(distinct):
+        return _Place(marks=(first,))
+    return _of_words(distinct) or _Place(marks=(first,) if len(distinct) == 1 else ())
+
+
+def _of_words(words: set[str]) -> _Place | None:
+    """Return the place of names of months, days or halves of a day in some language."""
+    for what, mark, find in (
+        ("halves", "%p", halves_of),
+        ("months", "%B", months_of),
+        ("weekdays", "%A", weekdays_of),
+    ):
+        if (listed := find(words)) is not None:
+            return _Place(marks=(mark,), words={what: listed})
+    return None
 
 
 def _cased(mark: str, names: set[str]) -> str:
@@ -115,7 +169,7 @@ def _of_digits(values: set[str]) -> tuple[str, ...]:
     if len(widths) == 1 and (width := widths.pop()) > 2:
         long = _LONG.get(width, ())
         years = 1800 <= int(str(min(numbers))[:4]) <= int(str(max(numbers))[:4]) <= 2200
-        return tuple(m for m in long if years or not m.startswith("%Y"))
+        return tuple(m for m in long if years or not m.startswith(("%Y", "%G")))
     if max(len(value) for value in values) > 2:
         return ()
     filled = all(len(value) == 2 for value in values)
@@ -126,8 +180,10 @@ def _of_digits(values: set[str]) -> tuple[str, ...]:
         f"%{flag}{mark}"
         for mark, low, high in _SHORT
         if low <= min(numbers) and max(numbers) <= high and (filled or mark in "dmHI")
+        if mark not in "Vq" or (mark == "V" and filled)
     ]
-    return (*fitting, *(("%y",) if filled else ()))
+    quarters = ("%q",) if values == {"1", "2", "3", "4"} else ()
+    return (*fitting, *quarters, *(("%y",) if filled else ()))
 
 
 def _choices(places: Sequence[_Place], *, before: str) -> Iterator[str]:
@@ -142,20 +198,23 @@ def _choices(places: Sequence[_Place], *, before: str) -> Iterator[str]:
 
 def _letters(format: str) -> str:
     """Return the letters of a format's marks, a month's name as m; without names of days."""
-    marks = re.findall(r"%[-^:]?(.)", format)
-    return "".join({"b": "m", "B": "m"}.get(mark, mark) for mark in marks)
+    marks = re.findall(r"%[-^:]?([79]N|.)", format)
+    known = {"b": "m", "B": "m", "7N": "f", "9N": "f"}
+    return "".join(known.get(mark, mark) for mark in marks)
 
 
 def _split(format: str) -> tuple[str, str]:
     """Return the letters of the date and of the clock, in order."""
     letters = _letters(format)
-    return "".join(x for x in letters if x in "Yymdj"), "".join(x for x in letters if x in "HIMSf")
+    date = "".join(x for x in letters if x in "YymdjGVq")
+    return date, "".join(x for x in letters if x in "HIMSf")
 
 
 def _may_begin(format: str) -> bool:
     """Say whether some whole format begins so."""
     date, clock = _split(format)
-    return any(order.startswith(date) for order in _DATES) and any(
+    orders = (*_DATES, *_NAMED_DATES, *_YEARLESS)
+    return any(order.startswith(date) for order in orders) and any(
         order.startswith(clock) for order in _CLOCKS
     )
 
@@ -169,6 +228,11 @@ def _whole(format: str, *, dated: bool) -> bool:
     right = halves and once and (not clock or clock in _CLOCKS)
     if dated:
         # An hour alone, without am or pm, is no clock.
-        return right and date in _DATES and clock != "H" and ("z" not in letters or bool(clock))
+        named = re.search("%[-^]*[bB]", format) is not None
+        known = (*_DATES, *_YEARLESS, *(_NAMED_DATES if named else ()))
+        # Two runs of digits alone are a key, or a number.
+        marked = date not in ("qy", "yq", *_NAMED_DATES) or re.search(r"%[^%]*[^\d%]+", format)
+        right = right and date in known and bool(marked)
+        return right and clock != "H" and ("z" not in letters or bool(clock))
     named = any(mark in letters for mark in "aAz")
     return right and not date and bool(clock) and clock != "H" and not named

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from silosynth.common.codec.written.affixes import join_texts, other_digits
 from silosynth.common.codec.written.columns import is_text
-from silosynth.common.codec.written.dress import join_texts
+from silosynth.common.codec.written.moment_words import spell_marks, to_plain
 from silosynth.common.codec.written.parsing import distinct, to_microseconds, trim
+from silosynth.common.schema import MomentWords
 
 DAY = 86_400_000_000
 _MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
@@ -26,15 +28,18 @@ WHOLE_CLOCKS = {
 }
 """Formats of times of day as whole numbers, 517 for 05:17: their digits, and what follows them."""
 
-_EACH = ("%-", "%_", "%0", "%#", "%^", "%P", "%f", "%y", "%a", "%A", "%G", "%e", "%z")
+_EACH = ("%-", "%_", "%0", "%#", "%^", "%P", "%f", "%y", "%a", "%A", "%G", "%e", "%z", "%q", "N")
 """What Arrow does not write as Python does."""
-_CASED = re.compile(r"%(\^[aAbB]|P)")
 
 Read = tuple[np.ndarray, np.ndarray]
 
 
 def to_day_microseconds(
-    column: pa.Array, *, format: str | None, midnight: str | None = None
+    column: pa.Array,
+    *,
+    format: str | None,
+    midnight: str | None = None,
+    words: MomentWords | None = None,
 ) -> Read:
     """Return (rows,) float64 microseconds since midnight, and where a text was unreadable.
 
@@ -42,7 +47,8 @@ def to_day_microseconds(
     """
     if is_text(column.type) or pt.is_dictionary(column.type):
         return by_value(
-            column, lambda values: _read_clock(values, format=format, midnight=midnight)
+            column,
+            lambda values: _read_clock(values, format=format, midnight=midnight, words=words),
         )
     if pt.is_time(column.type):
         return scaled(column)
@@ -50,13 +56,19 @@ def to_day_microseconds(
 
 
 def write_instants(
-    instants: pa.Array, *, format: str | None, seconds: bool = True, unit: str = "us"
+    instants: pa.Array,
+    *,
+    format: str | None,
+    seconds: bool = True,
+    unit: str = "us",
+    words: MomentWords | None = None,
 ) -> pa.Array:
     """Write dates or timestamps as text; ISO 8601 without a format.
 
     Args:
         seconds: whether instants have no fraction of a second.
         unit: that fractions are written to, ``ms`` or ``us``.
+        words: that stand for marks of the format.
     """
     if pt.is_date(instants.type):
         instants = instants.cast(pa.date32()).cast(pa.timestamp("s"))
@@ -65,8 +77,8 @@ def write_instants(
         format = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M:%S.%f"
         format += "%:z" if instants.type.tz else ""
     fine = format.replace("%S.%f", "")
-    if any(mark in fine for mark in _EACH):
-        return _write_each(instants, format, unit=unit)
+    if words is not None or any(mark in fine for mark in _EACH):
+        return _write_each(instants, format, unit=unit, words=words)
     if "%f" not in format:
         # Seconds of finer timestamps would be written with their fraction.
         instants = instants.cast(pa.timestamp("s", tz=instants.type.tz), safe=False)
@@ -76,21 +88,30 @@ def write_instants(
     return pc.strftime(instants, format=format.replace("%:z", "%Ez")).cast(pa.large_string())
 
 
-def write_clock(microseconds: np.ndarray, *, format: str | None, finest: str) -> pa.Array:
+def write_clock(
+    microseconds: np.ndarray,
+    *,
+    format: str | None,
+    finest: str,
+    words: MomentWords | None = None,
+) -> pa.Array:
     """Write times of day as text; HH:MM, HH:MM:SS or with a fraction by ``finest``."""
     instants = pa.array(microseconds.astype(np.int64), pa.timestamp("us"))
     if format is None:
         format = {"hour": "%H:%M", "minute": "%H:%M", "second": "%H:%M:%S"}.get(
             finest, "%H:%M:%S.%f"
         )
-    texts = write_instants(instants, format=format, unit="ms" if finest == "millisecond" else "us")
+    unit = "ms" if finest == "millisecond" else "us"
+    texts = write_instants(instants, format=format, unit=unit, words=words)
     if format not in WHOLE_CLOCKS:
         return texts
     # Half past midnight is 30, and no 030.
     return pc.replace_substring_regex(texts, r"^0{1,5}(\d)", r"\1")
 
 
-def _write_each(instants: pa.Array, format: str, *, unit: str) -> pa.Array:
+def _write_each(
+    instants: pa.Array, format: str, *, unit: str, words: MomentWords | None
+) -> pa.Array:
     """Write each distinct instant by Python, which knows days without a zero before them."""
     values, positions = distinct(instants)
     texts = []
@@ -99,20 +120,12 @@ def _write_each(instants: pa.Array, format: str, *, unit: str) -> pa.Array:
         spelled = format.replace("%:z", f"{offset[:3]}:{offset[3:]}")
         if unit == "ms" and isinstance(moment, datetime):
             spelled = spelled.replace("%f", f"{moment.microsecond // 1000:03}")
-        texts.append(None if moment is None else moment.strftime(_cased(moment, spelled)))
-    return pa.array(texts, pa.large_string()).take(pa.array(positions))
-
-
-def _cased(moment: date, format: str) -> str:
-    """Write names in capitals, %^b, and halves of the day in small letters, %P."""
-    return _CASED.sub(
-        lambda mark: (
-            moment.strftime("%p").lower()
-            if mark[1] == "P"
-            else moment.strftime(f"%{mark[1][1]}").upper()
-        ),
-        format,
-    )
+        written = None if moment is None else spell_marks(moment, spelled, words=words)
+        texts.append(None if written is None else moment.strftime(written))
+    found = pa.array(texts, pa.large_string())
+    if words is not None and words.zero:
+        found = other_digits(found, zero=words.zero)
+    return found.take(pa.array(positions))
 
 
 def by_value(column: pa.Array, read: Callable[[pa.Array], Read]) -> Read:
@@ -133,9 +146,15 @@ def scaled(column: pa.Array) -> Read:
     return numbers, np.zeros(len(numbers), dtype=bool)
 
 
-def _read_clock(trimmed: pa.Array, *, format: str | None, midnight: str | None = None) -> Read:
+def _read_clock(
+    trimmed: pa.Array,
+    *,
+    format: str | None,
+    midnight: str | None = None,
+    words: MomentWords | None = None,
+) -> Read:
     if midnight is not None:
-        numbers, unreadable = _read_clock(trimmed, format=format)
+        numbers, unreadable = _read_clock(trimmed, format=format, words=words)
         there = pc.fill_null(pc.equal(trimmed, midnight), False).to_numpy(zero_copy_only=False)
         return np.where(there, 0.0, numbers), unreadable & ~there
     if format in WHOLE_CLOCKS:
@@ -146,10 +165,11 @@ def _read_clock(trimmed: pa.Array, *, format: str | None, midnight: str | None =
         numbers, _ = _read_clock(padded, format=format)
         return numbers, np.isnan(numbers) & says_something(trimmed)
     if format is not None:
-        dated = join_texts("1970-01-01 ", trimmed)
+        plain, format = to_plain(trimmed, format=format, words=words)
+        dated = join_texts("1970-01-01 ", plain)
         numbers, unreadable = to_microseconds(dated, format=f"%Y-%m-%d {format}")
         said = pc.fill_null(pc.greater(pc.utf8_length(trimmed), 0), False).to_numpy(False)
-        return numbers, unreadable & said
+        return numbers, np.isnan(numbers) & said
     parts = pc.extract_regex(trimmed, _CLOCK)
     hours, minutes, seconds, fractions = (
         _float(pc.struct_field(parts, name)) for name in ("h", "m", "s", "f")

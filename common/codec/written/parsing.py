@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -12,12 +14,16 @@ import pyarrow.types as pt
 
 from silosynth.common.codec.written.columns import is_instant, is_number, is_text
 from silosynth.common.codec.written.dress import undress
-from silosynth.common.schema import NumberText
+from silosynth.common.codec.written.moment_words import reads_fractions, to_plain
+from silosynth.common.schema import MomentWords, NumberText
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
+_ISO = re.compile(r"%Y-%m-%d[ T]%H:%M(:%S(\.%f|\.%\dN)?)?( ?(Z|%z|%:z))?")
+_ISO_TEXT = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?( ?(Z|[+-]\d{2}:?\d{2}))?)?$"
 _NANOSECONDS = r"([.,]\d{6})\d+"
 _LARGEST_WHOLE = 2.0**53
 _MOST_SCALE = 22
+_DAY = 86_400_000_000
 _MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
@@ -41,7 +47,10 @@ def _common(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     """Return a column of extensions, runs or views as plain values, and short numbers as longer."""
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
-        return _common(column.cast(kind.storage_type))
+        stored = column.cast(kind.storage_type)
+        return _extended(stored, kind.extension_name)
+    if pt.is_interval(kind):
+        return _spans_of(column)
     if pt.is_run_end_encoded(kind):
         return _common(pc.run_end_decode(column))
     if pt.is_dictionary(kind) and kind.value_type not in (pa.string(), pa.large_string()):
@@ -55,6 +64,30 @@ def _common(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     if pt.is_decimal32(kind) or pt.is_decimal64(kind):
         longer[kind] = pa.decimal128(kind.precision, kind.scale)
     return column.cast(longer[kind]) if kind in longer else column
+
+
+_DAYS_OF_A_MONTH = 30
+_INTERVAL = np.dtype([("months", "<i4"), ("days", "<i4"), ("nanoseconds", "<i8")])
+
+
+def _extended(stored: pa.ChunkedArray | pa.Array, name: str) -> pa.ChunkedArray | pa.Array:
+    """Return the stored values of an extension, UUIDs as text."""
+    if name != "arrow.uuid":
+        return _common(stored)
+    texts = [None if b is None else str(UUID(bytes=b)) for b in stored.to_pylist()]
+    return pa.array(texts, pa.large_string())
+
+
+def _spans_of(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Return a database's intervals as spans of time, a month as thirty days."""
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    data = whole.buffers()[1]
+    parts = np.zeros(0, _INTERVAL) if data is None else np.frombuffer(data, _INTERVAL)
+    parts = parts[whole.offset : whole.offset + len(whole)]
+    days = parts["months"].astype(np.int64) * _DAYS_OF_A_MONTH + parts["days"]
+    spans = days * _DAY + parts["nanoseconds"] // 1000
+    there = whole.is_valid().to_numpy(zero_copy_only=False)
+    return pa.array(spans, pa.int64(), mask=~there).cast(pa.duration("us"))
 
 
 def plain_values(column: pa.ChunkedArray | pa.DictionaryArray) -> pa.ChunkedArray:
@@ -108,15 +141,18 @@ def to_numbers(
     return numbers, np.zeros(len(numbers), dtype=bool)
 
 
-def to_microseconds(column: pa.Array, *, format: str | None) -> tuple[np.ndarray, np.ndarray]:
+def to_microseconds(
+    column: pa.Array, *, format: str | None, words: MomentWords | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return (rows,) float64 microseconds since 1970 in UTC, rounded down, and what was unreadable.
 
-    Values without a zone are taken as UTC. Text is read as ISO 8601, or by ``format``.
+    Values without a zone are taken as UTC. Text is read as ISO 8601, or by ``format`` and the
+    ``words`` that stand for its marks.
     """
     if is_text(column.type) or pt.is_dictionary(column.type):
         values, positions = distinct(column)
         if is_text(values.type):
-            instants, unreadable = _parse_instants(values, format=format)
+            instants, unreadable = _parse_instants(values, format=format, words=words)
         else:
             instants, unreadable = to_microseconds(values, format=format)
         return instants[positions], unreadable[positions]
@@ -207,15 +243,26 @@ def _parse_numbers(
     return _as_float(numbers), _both(pc.invert(readable), _says_something(trimmed))
 
 
-def _parse_instants(texts: pa.Array, *, format: str | None) -> tuple[np.ndarray, np.ndarray]:
+def _parse_instants(
+    texts: pa.Array, *, format: str | None, words: MomentWords | None
+) -> tuple[np.ndarray, np.ndarray]:
     from silosynth.common.codec.written.frames import read_instants  # see there why not above
 
     trimmed = trim(texts.cast(pa.large_string()))
+    plain = trimmed
+    if format is not None:
+        plain, format = to_plain(trimmed, format=format, words=words)
     # Without a digit pandas would read "now" and "today" from the clock.
-    dated = pc.if_else(pc.match_substring_regex(trimmed, r"\d"), trimmed, None)
-    if format is None or "%f" in format:
+    dated = pc.if_else(pc.match_substring_regex(plain, r"\d"), plain, None)
+    if format is None or reads_fractions(format):
         dated = pc.replace_substring_regex(dated, _NANOSECONDS, r"\1")
     numbers = _read_again(dated, read=partial(read_instants, format=format))
+    if format is not None and _ISO.fullmatch(format):
+        # Some programs leave out a fraction, or a clock, that is zero.
+        others = pc.if_else(pa.array(np.isnan(numbers)), dated, None)
+        others = pc.if_else(pc.match_substring_regex(others, _ISO_TEXT), others, None)
+        again = _read_again(others, read=partial(read_instants, format=None))
+        numbers = np.where(np.isnan(numbers), again, numbers)
     return numbers, np.isnan(numbers) & _both(_says_something(trimmed))
 
 

@@ -16,6 +16,7 @@ from silosynth.common.codec.written.moments import DAY, Read, by_value, says_som
 from silosynth.common.schema import span_marks
 
 _BARE_SPAN = r"^(-?\d+) (\d{1,2}:\d{2}:\d{2}.*)$"
+_LAP = r"^(-?)(\d{1,4}:\d{2}(?:\.\d+)?)$"
 _MICROSECONDS = {"d": DAY, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000}
 _WITHIN = {"h": 24, "m": 60, "s": 60}
 """Below how many a part is that does not stand first."""
@@ -44,8 +45,24 @@ def to_span_microseconds(column: pa.Array, *, format: str | None = None) -> Read
 
 def write_spans(microseconds: np.ndarray, *, format: str | None) -> pa.Array:
     """Write spans of time as text."""
-    write = _NAMED.get(format or "days") or _by_pattern(format or "")
+    name, _, digits = (format or "days").partition(".")
+    if name in _NAMED and digits.isdigit():
+        write = _with_fraction(_NAMED[name], digits=int(digits))
+    else:
+        write = _NAMED.get(format or "days") or _by_pattern(format or "")
     return pa.array([write(int(value)) for value in microseconds], pa.large_string())
+
+
+def _with_fraction(write: Callable[[int], str], *, digits: int) -> Callable[[int], str]:
+    """Return what writes spans with so many digits of a second, always."""
+    whole = 10 ** (6 - digits)
+
+    def one(value: int) -> str:
+        kept = abs(value) // whole * whole
+        text = write(kept // 1_000_000 * 1_000_000)
+        return f"{'-' if value < 0 else ''}{text}.{kept % 1_000_000 // whole:0{digits}}"
+
+    return one
 
 
 def span_pattern(texts: pa.Array) -> str | None:
@@ -61,6 +78,8 @@ def span_pattern(texts: pa.Array) -> str | None:
         return None
     words = between.pop()
     marks = [_UNIT.get(_unit_word(after)) for after in words[1:]]
+    if words[1:2] == (":",) and re.match(" ?(/|min/|per )", words[-1]):
+        marks = ["m", "s"]  # a pace
     iso = words[0].startswith("P")
     if None in marks or (len(marks) < 2 and not iso):
         return None
@@ -89,6 +108,9 @@ def _padded(numbers: list[str]) -> bool:
 
 
 def _read_spans(trimmed: pa.Array, *, format: str | None) -> Read:
+    if format is not None and "lap" in format:
+        # Two parts are minutes and seconds, and not hours and minutes.
+        trimmed = pc.replace_substring_regex(trimmed, _LAP, r"\10:\2")
     if span_marks(format) is not None:
         numbers = _read_parts(trimmed, pattern=format or "")
         others = pc.if_else(pa.array(np.isnan(numbers)), trimmed, None)
@@ -196,6 +218,20 @@ def _as_hours(value: int) -> str:
     return f"{sign}{days * 24 + hours}:{minutes:02}"
 
 
+def _as_lap(value: int) -> str:
+    """Write minutes and seconds, and hours where there are any."""
+    sign, days, hours, minutes, seconds = _parts(value)
+    hours += days * 24
+    return f"{sign}{hours}:{minutes:02}:{seconds}" if hours else f"{sign}{minutes}:{seconds}"
+
+
+def _as_long_lap(value: int) -> str:
+    """Write minutes and seconds in two digits, and hours where there are any."""
+    sign, days, hours, minutes, seconds = _parts(value)
+    hours += days * 24
+    return f"{sign}{hours:02}:{minutes:02}:{seconds}" if hours else f"{sign}{minutes:02}:{seconds}"
+
+
 def _as_iso(value: int) -> str:
     sign, days, hours, minutes, seconds = _parts(value)
     return f"{sign}P{days}DT{hours}H{minutes}M{_bare(seconds)}S"
@@ -222,6 +258,8 @@ _NAMED = {
     "clock": _as_clock,
     "long-clock": _as_long_clock,
     "hours": _as_hours,
+    "lap": _as_lap,
+    "long-lap": _as_long_lap,
     "iso": _as_iso,
     "short-iso": _as_short_iso,
     "python": _as_python,

@@ -20,10 +20,9 @@ from silosynth.common.schema.kinds.attributes import (
     RealAttribute,
     TimeAttribute,
 )
-from silosynth.common.schema.kinds.bases import BaseTemporal, bounds_of, scale_of
+from silosynth.common.schema.kinds.bases import UNEVEN, BaseTemporal, bounds_of, scale_of
 from silosynth.common.schema.kinds.bins import Edges, EqualWidth
 from silosynth.common.schema.kinds.facts import NumberAttribute, has_unit
-from silosynth.common.schema.kinds.forms import Resolution
 
 GAP_BINS = 48
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -176,7 +175,7 @@ def common_step(left: NumericAttribute, right: NumericAttribute) -> float | None
     whole = isinstance(left, IntegerAttribute) and isinstance(right, IntegerAttribute)
     same = type(left) is type(right) and grids[0] is not None and grids[0] == grids[1]
     if same and isinstance(left, BaseTemporal):
-        same = left.resolution not in (Resolution.YEAR, Resolution.MONTH)
+        same = left.resolution not in UNEVEN
     elif same and has_unit(left):
         lows = [Fraction(repr(a.limits()[0])) for a in (left, right)]
         same = (lows[0] - lows[1]) % (grids[0] or 1) == 0

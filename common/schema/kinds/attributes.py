@@ -30,6 +30,7 @@ from silosynth.common.schema.kinds.bins import (
 )
 from silosynth.common.schema.kinds.forms import (
     MomentFormat,
+    MomentWords,
     NumberText,
     SpanFormat,
     Words,
@@ -46,6 +47,7 @@ def _plain_category(value: object) -> object:
     return value
 
 
+_WORDS = "words for months, days of the week and halves of a day; English ones without it"
 Category = Annotated[str | int, BeforeValidator(_plain_category)]
 
 
@@ -252,6 +254,7 @@ class DatetimeAttribute(BaseTemporal):
     zone: Zone | None = since(
         2, default=None, description="the zone that instants are written in; none without it"
     )
+    words: MomentWords | None = since(2, default=None, description=_WORDS)
 
     @model_validator(mode="after")
     def _zoned(self) -> Self:
@@ -291,6 +294,7 @@ class TimeAttribute(BaseTemporal):
     midnight: str | None = since(
         2, default=None, max_length=16, description="how it is written, as 2400, if not by format"
     )
+    words: MomentWords | None = since(2, default=None, description=_WORDS)
 
     def limits(self) -> tuple[float, float]:
         """Return the bounds in seconds since midnight."""

@@ -244,10 +244,14 @@ class BaseNumeric(BaseCoded):
         ]
 
 
-WHOLE_DAYS = (Resolution.YEAR, Resolution.MONTH, Resolution.DAY)
+UNEVEN = (Resolution.YEAR, Resolution.QUARTER, Resolution.MONTH, Resolution.WEEK)
+"""Resolutions whose points are not multiples of one length from 1970 on."""
+WHOLE_DAYS = (*UNEVEN, Resolution.DAY)
 _RESOLUTION_SECONDS = {
     Resolution.YEAR: Fraction(366 * 86_400),
+    Resolution.QUARTER: Fraction(92 * 86_400),
     Resolution.MONTH: Fraction(31 * 86_400),
+    Resolution.WEEK: Fraction(7 * 86_400),
     Resolution.DAY: Fraction(86_400),
     Resolution.HOUR: Fraction(3_600),
     Resolution.MINUTE: Fraction(60),
@@ -270,8 +274,8 @@ class BaseTemporal(BaseNumeric):
         return None if self.resolution is None else _RESOLUTION_SECONDS[self.resolution]
 
     def _on_points(self, edges: tuple[float, ...], step: Fraction) -> tuple[float, ...]:
-        months = self.resolution in (Resolution.YEAR, Resolution.MONTH)
-        return edges if months else put_on_points(edges, start=Fraction(0), step=step)
+        uneven = self.resolution in UNEVEN
+        return edges if uneven else put_on_points(edges, start=Fraction(0), step=step)
 
     def _distinguishes(self, edges: tuple[float, ...]) -> bool:
         """Say whether every bin holds at least one whole microsecond."""

@@ -22,10 +22,8 @@ from silosynth.common.schema.kinds.attributes import (
     RealAttribute,
     TimeAttribute,
 )
-from silosynth.common.schema.kinds.bases import bounds_of, scale_of, scaled
-from silosynth.common.schema.kinds.forms import Resolution
+from silosynth.common.schema.kinds.bases import UNEVEN, bounds_of, scale_of, scaled
 
-_UNEVEN = (Resolution.YEAR, Resolution.MONTH)
 _LONGEST_STEP = 366 * 86_400e6
 """In microseconds: how far an instant that is worked out moves at most, to be one of its form."""
 
@@ -93,7 +91,7 @@ def reach_of(attribute: Attribute) -> Reach | None:
     low, high = bounds_of(attribute)
     step = float(attribute.grid or 0) * scale_of(attribute)
     whole = isinstance(attribute, IntegerAttribute)
-    if isinstance(attribute, DatetimeAttribute) and attribute.resolution in _UNEVEN:
+    if isinstance(attribute, DatetimeAttribute) and attribute.resolution in UNEVEN:
         step = _LONGEST_STEP
     return Reach(
         low=low,

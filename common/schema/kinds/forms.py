@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -31,15 +32,16 @@ def since(version: int, **facts: Any) -> Any:
     return Field(json_schema_extra={SINCE: version}, **facts)
 
 
-_MARK = re.compile(r"%[-_:^#0]*(.)", re.DOTALL)
+_MARK = re.compile(r"%[-_:^#0]*([1-9]N|.)", re.DOTALL)
 _SHORT = {"F": "%Y-%m-%d", "T": "%H:%M:%S", "R": "%H:%M", "D": "%m/%d/%y", "e": "%d", "P": "%p"}
+_SHORT |= {"q": "%m", **{f"{digits}N": "%f" for digits in range(1, 10)}}
 
 
 def reading_format(format: str) -> str:
     """Return the marks that read what ``format`` writes: how to write them is left out.
 
-    >>> reading_format("%-d %^b %Y, %_I:%M %P %:z")
-    '%d %b %Y, %I:%M %p %z'
+    >>> reading_format("%-d %^b %Y, %_I:%M:%S.%9N %P %:z")
+    '%d %b %Y, %I:%M:%S.%f %p %z'
     """
     return _MARK.sub(lambda mark: _SHORT.get(mark[1], f"%{mark[1]}"), format)
 
@@ -47,7 +49,8 @@ def reading_format(format: str) -> str:
 def _check_marks(format: str) -> str:
     """Raise ValueError for a format that no date or time can be read by, or written in."""
     try:
-        datetime.strptime("", reading_format(format))
+        # Python warns of a day without a year, which is one of the year 2000 here.
+        datetime.strptime("", f"%Y {re.sub('%[YyG]', '', reading_format(format))}")
     except ValueError as err:
         if "does not match" not in str(err):
             raise ValueError(
@@ -56,11 +59,55 @@ def _check_marks(format: str) -> str:
     return format
 
 
+_MARKS = (
+    "strptime format; %q is the quarter, %3N a second's fraction in three digits, and what has no "
+    "year is of the year 2000"
+)
 MomentFormat = Annotated[str, Field(max_length=64, pattern="%"), AfterValidator(_check_marks)]
-"""A format of dates and times as strptime has them."""
+"""A format of dates and times as strptime has them, with some marks more."""
+
+Name = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[^\x00-\x1f%]+$")]
+"""A word for a month, a day of the week or half a day."""
 
 
-_SPANS = ("days", "clock", "long-clock", "hours", "iso", "short-iso", "python", "postgres")
+def _check_zero(zero: str) -> str:
+    """Raise ValueError for what is no zero of another script."""
+    if zero and (zero.isascii() or unicodedata.decimal(zero, -1) != 0):
+        raise ValueError(f"{zero!r} is no zero of another script's digits, such as U+0660")
+    return zero
+
+
+Zero = Annotated[str, Field(max_length=1), AfterValidator(_check_zero)]
+"""The zero of another script's digits; empty for those from 0 to 9."""
+
+
+class MomentWords(PlainModel):
+    """The words that stand for %b and %B, %a and %A, and %p, and the digits of another script.
+
+    ``months`` are twelve from January on, ``weekdays`` seven from Monday on, ``halves`` the two of
+    a day; where one is left out, English words stand there.
+    """
+
+    months: tuple[Name, ...] = ()
+    weekdays: tuple[Name, ...] = ()
+    halves: tuple[Name, ...] = ()
+    zero: Zero = ""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        for what, count in (("months", 12), ("weekdays", 7), ("halves", 2)):
+            words = getattr(self, what)
+            if words and (len(words) != count or len({w.casefold() for w in words}) != count):
+                raise ValueError(f"{what} are {count} different words")
+        return self
+
+
+_SPANS = (
+    *("days", "clock", "long-clock", "hours", "iso", "short-iso", "python", "postgres"),
+    *("lap", "long-lap"),
+)
+_TENTHS = re.compile(r"(clock|long-clock|lap|long-lap)\.[1-6]")
+"""Clocks that have so many digits of a fraction, always."""
 _SPAN_MARK = re.compile(r"\{([dhms])(:02)?\}")
 
 
@@ -79,7 +126,8 @@ def span_marks(pattern: str | None) -> tuple[str, ...] | None:
 
 def _check_span(format: str) -> str:
     """Raise ValueError for a way to write spans of time that is neither known nor a pattern."""
-    if format not in _SPANS and span_marks(format) is None:
+    known = format in _SPANS or _TENTHS.fullmatch(format)
+    if not known and span_marks(format) is None:
         raise ValueError(
             f"{format!r} is no format of spans of time; write one of {', '.join(_SPANS)}, or a "
             "pattern such as '{h}h {m:02}m' of the parts d, h, m and s in this order"
@@ -90,7 +138,8 @@ def _check_span(format: str) -> str:
 _SPAN_WORDS = (
     "days: '1 days 02:30:00', clock: '2:30:00', long-clock: '02:30:00', hours: '2:30', iso: "
     "'P0DT2H30M0S', short-iso: 'PT2H30M', python: '1 day, 2:30:00', postgres: '1 day 02:30:00', "
-    "or a pattern such as '{h}h {m:02}m'"
+    "lap: '9:42' and '1:02:03', long-lap: '09:42', with digits of a fraction lap.1: '9:42.8' and "
+    "clock.3, or a pattern such as '{h}h {m:02}m'"
 )
 SpanFormat = Annotated[
     str, Field(max_length=64, description=_SPAN_WORDS), AfterValidator(_check_span)
@@ -102,7 +151,9 @@ class Resolution(StrEnum):
     """The finest part of an instant that values have."""
 
     YEAR = "year"
+    QUARTER = "quarter"
     MONTH = "month"
+    WEEK = "week"
     DAY = "day"
     HOUR = "hour"
     MINUTE = "minute"
@@ -140,6 +191,10 @@ Zone = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
 Stored = Annotated[str, Field(max_length=48, pattern=_STORED)]
 
 
+Affix = Annotated[str, Field(max_length=16, pattern=r"^[^\d\x00-\x1f]*$")]
+Flag = Annotated[str, Field(min_length=1, max_length=8, pattern=r"^[^\d\x00-\x1f]+$")]
+
+
 class NumberText(PlainModel):
     """How a number is written as text: ``$4,000``, ``12,5``, ``40 %``, ``(73)`` or ``0042``.
 
@@ -147,13 +202,18 @@ class NumberText(PlainModel):
     ``inner-parentheses`` stand behind the prefix: ``$-3`` and ``$(3)``. Groups are ``indian`` where
     only the last has three digits: ``12,34,567``. ``minus-sign`` is U+2212; without a
     ``leading_zero`` a half is ``.5``. With an ``exponent`` there is one digit before
-    the point: ``1.250e+03``.
+    the point: ``1.250e+03``; ``1.25e3`` has one digit of an exponent and no plus, and may be
+    ``trimmed``. What stands ``below`` zero takes the place of prefix and suffix there, as
+    ``["", " DR"]`` beside the suffix `` CR``. ``flags`` are marks beside some numbers: they are
+    read off, and not written. ``zero`` is that of another script's digits.
     """
 
     prefix: str = Field(default="", max_length=16, pattern=r"^[^\d\x00-\x1f]*$")
-    suffix: str = Field(default="", max_length=16, pattern=r"^[^\d\x00-\x1f]*$")
-    thousands: Literal["", ",", ".", " ", "'", "\u00a0", "\u202f", "\u2019"] = ""
-    decimal: Literal[".", ","] = "."
+    suffix: str = Field(default="", max_length=16, pattern=r"^([^\d\x00-\x1f][^\x00-\x1f]*)?$")
+    thousands: Literal[
+        "", ",", ".", " ", "'", "\u00a0", "\u202f", "\u2019", "_", "\u2009", "\u066c"
+    ] = ""
+    decimal: Literal[".", ",", "\u00b7", "\u066b"] = "."
     groups: Literal["threes", "indian"] = "threes"
     negative: Literal[
         "minus",
@@ -164,10 +224,29 @@ class NumberText(PlainModel):
         "inner-minus",
         "inner-parentheses",
     ] = "minus"
-    exponent: Literal["", "e", "E"] = Field(default="", description="how the power of ten begins")
+    exponent: Literal["", "e", "E", "d", "D", "\u00d710^", "x10^", "*10^"] = Field(
+        default="", description="how the power of ten begins"
+    )
+    exponent_digits: int = since(
+        2, default=2, ge=1, le=3, description="that the power has at least"
+    )
+    exponent_plus: bool = since(2, default=True, description="a plus before a power above zero")
+    trimmed: bool = since(
+        2, default=False, description="no zeros at the end of what stands before the power"
+    )
     places: int = Field(default=0, ge=0, le=15, description="decimals that are always written")
     digits: int = Field(default=0, ge=0, le=15, description="zeros fill up to so many digits")
     leading_zero: bool = since(2, default=True, description="a zero stands before the point")
+    trailing_point: bool = since(
+        2, default=False, description="a point stands behind whole numbers: 12."
+    )
+    below: tuple[Affix, Affix] | None = since(
+        2, default=None, description="what stands before and behind a number below zero"
+    )
+    flags: tuple[Flag, ...] = since(
+        2, default=(), max_length=16, description="marks beside some numbers, which are not written"
+    )
+    zero: Zero = since(2, default="", description="the zero of another script's digits")
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -177,7 +256,8 @@ class NumberText(PlainModel):
             raise ValueError("zeros that fill up digits stand before a point as well")
         if self.groups == "indian" and not self.thousands:
             raise ValueError("groups are parted by a mark; give thousands")
-        if self.exponent and self.dressed:
+        plain = self.model_copy(update={"exponent": "", "places": 0})
+        if self.exponent and plain.dressed:
             raise ValueError("a number with an exponent has no other dress than its places")
         return self
 
@@ -185,7 +265,10 @@ class NumberText(PlainModel):
     def dressed(self) -> bool:
         """Say whether other programs would take it for text, and not for a number."""
         worn = self.prefix or self.suffix or self.thousands or self.decimal != "."
-        return bool(worn or self.negative != "minus" or self.digits)
+        signs = self.below is not None or bool(self.flags or self.zero)
+        return bool(
+            worn or signs or self.negative != "minus" or self.digits or len(self.exponent) > 1
+        ) or (self.exponent in ("d", "D"))
 
 
 class CsvDialect(PlainModel):

@@ -14,7 +14,7 @@ from silosynth.common.tables import AnySchema, TablesSchema, load_any_schema
 from silosynth.server.cli.plan_flags import BudgetFlags, PersonFlags, TrustFlags, read_lacks
 from silosynth.server.cli.plans.several import FamiliesFlags, plan_of_tables
 from silosynth.server.methods import METHODS, Flags
-from silosynth.server.planning import new_plan, reason_for, remarks
+from silosynth.server.planning import new_plan, reason_for, remarks, rows_that_crowd
 
 METHOD_FLAGS = (
     *(recipe.flags for recipe in METHODS.values() if recipe.flags is not None),
@@ -57,11 +57,30 @@ def plan_of_table(
     )
 
 
-def notes_on(schema: AnySchema, plan: Plan, *, chosen: bool) -> tuple[str, ...]:
-    """Return what is to be known of a plan at once: what it leaves out, and what suits better."""
+_FEW_ROWS = 1_000
+"""Up to so many rows single columns of a sparing schema never ask for more of a budget."""
+
+
+def notes_on(schema: AnySchema, plan: Plan, *, chosen: bool, bounded: bool) -> tuple[str, ...]:
+    """Return what is to be known of a plan at once: what it leaves out, and what suits better.
+
+    Args: bounded: whether a public bound on the rows was given.
+    """
     if isinstance(schema, TablesSchema):
         unlinked = plan.unlinked or ()
         return tuple(f"link '{n}' does not stand above its noise; left out" for n in unlinked)
     if not chosen and not plan.workload:
         say(f"method {plan.method.value}: {reason_for(schema, plan.method)}")
-    return tuple(remarks(schema, method=plan.method))
+    few = 0 if bounded else rows_that_crowd(plan, schema)
+    hint = (
+        f"if fewer than about {_two_digits(few):,} rows are in all silos together, --rows-at-most "
+        "makes the result better: a number that their rows are surely below, which becomes public; "
+        "take it from what is public already, and never from a count of rows",
+    )
+    return (*remarks(schema, method=plan.method), *(hint if few >= _FEW_ROWS else ()))
+
+
+def _two_digits(number: int) -> int:
+    """Return a number to two digits, rounded down."""
+    unit: int = 10 ** max(len(str(number)) - 2, 0)
+    return number // unit * unit

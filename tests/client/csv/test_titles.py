@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from silosynth.client.csv import sniff_dialect
+from silosynth.client.csv import default_dialect, sniff_dialect
 from silosynth.client.drafting import draft_schema
 from silosynth.common.errors import SilosynthError
+from silosynth.common.scores import read_sample
 from tests.client.drafting.test_forms import round_trip
 
 ROWS = [f"{20 + i % 60},{'fm'[i % 2]},{i % 9}.5" for i in range(60)]
@@ -117,3 +119,70 @@ def test_what_is_no_table_of_text_is_told_in_its_own_words(
     with pytest.raises(SilosynthError) as caught:
         draft_schema(path, name="t")
     assert said in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("ending", "mark"), [(".psv", "|"), (".tab", "\t"), (".dat", ","), (".DAT", ";"), (".dat", " ")]
+)
+def test_files_of_other_endings_are_read_and_written(
+    tmp_path: Path, ending: str, mark: str
+) -> None:
+    path = tmp_path / f"a{ending}"
+    path.write_text("\n".join(["age,sex,cost", *ROWS, *ROWS, ""]).replace(",", mark))
+    draft, out = round_trip(path)
+    assert [a.kind for a in draft.schema.attributes] == ["integer", "categorical", "real"]
+    assert list(out.columns) == ["age", "sex", "cost"]
+    assert default_dialect(tmp_path / f"x{ending}.gz").delimiter in (mark, ",")
+
+
+def test_two_words_a_line_are_no_two_columns(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("full name\n" + "\n".join(f"Jane Doe{'abc'[i % 3]}" for i in range(60)) + "\n")
+    assert [a.name for a in draft_schema(path, name="t").schema.attributes] == ["full name"]
+
+
+def test_quoted_names_between_spaces_are_names(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("'OBS' 'GPA'\n" + "\n".join(f"{i % 9} {i % 7}.5" for i in range(60)) + "\n")
+    assert [a.name for a in draft_schema(path, name="t").schema.attributes] == ["OBS", "GPA"]
+
+
+FRAME = pd.DataFrame(
+    {
+        "age": [20 + i % 60 for i in range(120)],
+        "grade": pd.Categorical(
+            [("low", "high")[i % 2] for i in range(120)], ["low", "high"], ordered=True
+        ),
+        "seen": pd.date_range("2020-01-01", periods=120),
+        "cost": [i % 9 + 0.5 for i in range(120)],
+    }
+)
+
+
+def test_files_of_stata_are_read_with_their_labels(tmp_path: Path) -> None:
+    path = tmp_path / "a.DTA"
+    FRAME.to_stata(path, write_index=False)
+    attributes = {a.name: a for a in draft_schema(path, name="t").schema.attributes}
+    kinds = {name: a.kind for name, a in attributes.items()}
+    assert kinds == {"age": "integer", "grade": "ordinal", "seen": "datetime", "cost": "real"}
+    assert attributes["grade"].model_dump()["categories"] == ("low", "high")
+    table = read_sample(path, seed=1).table
+    assert table["age"].to_pylist()[:3] == [20, 21, 22]
+    path.write_bytes(b"no table")
+    with pytest.raises(SilosynthError, match="is no Stata file, or is damaged"):
+        draft_schema(path, name="t")
+
+
+def test_titles_of_a_sheet_are_passed_over_and_other_sheets_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    with pd.ExcelWriter(path) as book:
+        FRAME.to_excel(book, sheet_name="people", index=False, startrow=3)
+        book.sheets["people"]["A1"] = "Annual report"
+        FRAME.to_excel(book, sheet_name="notes", index=False)
+    draft = draft_schema(path, name="t")
+    assert [a.name for a in draft.schema.attributes] == list(FRAME.columns)
+    assert any("sheet 'people' is read, the first of 2" in note for note in draft.notes)
+    FRAME[["age"]].to_excel(path, index=False)
+    draft = draft_schema(path, name="t")
+    assert [a.name for a in draft.schema.attributes] == ["age"]
+    assert not any("sheet" in note for note in draft.notes)

@@ -47,6 +47,7 @@ def uri() -> Iterator[str]:
                 "smoker, age::numeric(9,2) AS age, weight, seen AT TIME ZONE 'UTC' AS seen, note, "
                 'person FROM "Rows"'
             )
+            cursor.execute("CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy')")
             connection.commit()
         yield address
 
@@ -397,3 +398,26 @@ def test_a_format_is_not_read_on_a_server(uri: str) -> None:
     )
     with pytest.raises(InvalidTable, match="has a format in the map"):
         source.count(QUERIES, levels=LEVELS)
+
+
+@pytest.mark.parametrize("push_down", [False, True])
+@pytest.mark.parametrize(
+    ("cast", "words"),
+    [
+        ("mood", ["sad", "ok", "happy"]),
+        ("inet", ["10.0.0.1/32", "10.0.0.2/32", "10.1.0.0/16"]),
+        ("timetz", ["08:00:00+01", "09:00:00+01", "10:30:00+00"]),
+        ("int4range", ["[1,3)", "[3,5)", "[5,9)"]),
+        ("varbit", ["101", "1", "0"]),
+    ],
+)
+def test_the_servers_own_types_are_what_it_writes(
+    uri: str, push_down: bool, cast: str, words: list[str]
+) -> None:
+    listed = ", ".join(f"('{word}'::{cast})" for word in [*words, *words[:2], words[0]])
+    query = f"SELECT x FROM (VALUES {listed}, (NULL)) AS v (x)"
+    facts = {"kind": "categorical", "categories": words, "other": False, "missing": True}
+    schema = parse_schema({"name": "t", "source": "public", "attributes": [{"name": "x", **facts}]})
+    source = open_source(spec(uri, push_down=push_down, query=query), schema=schema)
+    (counts,) = source.count(LETTER, levels={"fine": Grouping()})
+    assert counts.tolist() == [3, 2, 1, 1]

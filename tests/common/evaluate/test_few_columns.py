@@ -15,6 +15,7 @@ import pytest
 from silosynth.common.errors import InvalidTable
 from silosynth.common.evaluate.evaluate import evaluate
 from silosynth.common.report import State
+from silosynth.common.schema import parse_schema, rows_with_keys
 
 ROWS = 1_200
 
@@ -86,3 +87,14 @@ def test_columns_that_hang_together_in_synthetic_rows_alone_are_not_close() -> N
 def test_a_table_of_nothing_that_is_compared_is_told_what_it_has(names: tuple[str, ...]) -> None:
     with pytest.raises(InvalidTable, match=f"nothing but .*{names[-1]}"):
         evaluate(few_columns(*names, seed=1), few_columns(*names, seed=2))
+
+
+def test_no_more_rows_are_drawn_than_there_are_keys() -> None:
+    facts = {"name": "key", "kind": "identifier", "like": "N[1-9]A[0-9]"}
+    made = {"name": "made", "kind": "generated", "provider": "pattern", "like": "[A-Z][0-9]"}
+    plain = {"name": "id", "kind": "identifier"}
+    schema = parse_schema({"name": "t", "source": "public", "attributes": [facts, made, plain]})
+    assert rows_with_keys(schema.attributes, schema.ruled, most=20_000) == 90
+    assert rows_with_keys(schema.attributes, schema.ruled, most=20) == 20
+    few = parse_schema({"name": "t", "source": "public", "attributes": [plain]})
+    assert rows_with_keys(few.attributes, few.ruled, most=20_000) == 20_000

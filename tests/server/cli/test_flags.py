@@ -57,3 +57,43 @@ def test_terms_that_cannot_be_are_refused(
     captured = capsys.readouterr().err
     assert words[0][2:] in captured
     assert not (tmp_path / "plan.yaml").exists()
+
+
+@pytest.mark.parametrize("rows", ["0", "-3", "1", "10000000000001"])
+def test_a_bound_that_no_rows_can_have_is_refused(
+    rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _new(tmp_path, "--rows-at-most", rows) == 4
+    told = capsys.readouterr().err
+    assert f"rows_at_most is {rows}" in told
+    assert "all 2 silos together" in told
+    assert not (tmp_path / "plan.yaml").exists()
+
+
+@pytest.mark.parametrize("rows", ["2.5", "1e6", "many"])
+def test_a_bound_that_is_no_whole_number_is_refused(
+    rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _new(tmp_path, "--rows-at-most", rows) == 4
+    assert "--rows-at-most" in capsys.readouterr().err
+
+
+def test_a_bound_of_the_rows_is_asked_for_where_it_is_worth_much(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--method", "aim"]
+    assert _new(tmp_path, *words, "--epsilon", "0.01") == 0
+    (told,) = [n for n in _remarks(capsys) if "--rows-at-most" in n]
+    assert "which becomes public" in told
+    assert "never from a count of rows" in told
+    assert _new(tmp_path, *words, "--epsilon", "0.01", "--rows-at-most", "5000") == 0
+    assert not any("--rows-at-most" in n for n in _remarks(capsys))
+    # Where single columns are few against any noise nothing is said.
+    assert _new(tmp_path, *words, "--epsilon", "9") == 0
+    assert not any("--rows-at-most" in n for n in _remarks(capsys))
+    assert _new(tmp_path, "--epsilon", "0.01") == 0
+    assert not any("--rows-at-most" in n for n in _remarks(capsys))
+
+
+def _remarks(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return list(json.loads(capsys.readouterr().out)["data"]["remarks"])

@@ -27,7 +27,7 @@ from silosynth.server.methods import Terms, fixed, independent, mst
 from silosynth.server.methods.aim.aim import Aim
 from silosynth.server.methods.budget import shares_of_rounds
 from silosynth.server.methods.vectors import one_shot
-from silosynth.server.planning import new_plan
+from silosynth.server.planning import new_plan, rows_that_crowd
 from tests.support.fakes import small_plan, small_schema
 
 
@@ -377,3 +377,17 @@ def test_one_ways_get_more_where_their_noise_is_much_for_the_rows() -> None:
 def test_many_rows_have_a_larger_model(changes: dict[str, Any], mb: int) -> None:
     assert _new(method=Method.AIM, **changes).max_model_mb == mb
     assert _new(method=Method.AIM, max_model_mb=8, **changes).max_model_mb == 8
+
+
+@pytest.mark.parametrize("rows", [0, -1, 1, 1.5, True, 10**12 + 1])
+def test_a_bound_on_the_rows_is_a_whole_number_that_they_can_have(rows: Any) -> None:
+    with pytest.raises(InvalidPlan, match="rows_at_most is"):
+        small_plan(rows_at_most=rows)
+
+
+def test_rows_that_crowd_follow_from_public_numbers_alone() -> None:
+    schema = small_schema()
+    fewer = [rows_that_crowd(small_plan(method="aim", epsilon=e), schema) for e in (9, 1, 0.1)]
+    assert fewer == sorted(fewer)
+    assert fewer[0] > 0
+    assert rows_that_crowd(small_plan(method="independent"), schema) == 0
