@@ -375,6 +375,8 @@ def _number(attribute: CodedAttribute, stored: Stored) -> str:
     if attribute.kind in _INSTANTS:
         if kind not in (Kind.DATE, Kind.TIMESTAMP):
             raise _uncast(stored.name, f"is {kind.value}; an instant is needed")
+        if kind is Kind.TIMESTAMP and getattr(attribute, "local", False):
+            raise _uncast(stored.name, "is read by the days of a zone, which SQL does not count")
         return f"(EXTRACT(epoch FROM {name}) * 1000000)::float8"
     if kind is Kind.NUMERIC:
         # LEAST and GREATEST pass over null, and 'NaN' equals itself here.
