@@ -7,6 +7,7 @@ from .files import (
     csv_options,
     declared_dialect,
     default_dialect,
+    header_fields,
     name_columns,
     read_csv,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "csv_options",
     "declared_dialect",
     "default_dialect",
+    "header_fields",
     "is_legal",
     "last_byte",
     "name_columns",

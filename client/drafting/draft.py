@@ -16,7 +16,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from silosynth.client.csv import count_bad_lines, csv_columns, sniff_dialect
+from silosynth.client.csv import (
+    count_bad_lines,
+    csv_columns,
+    header_fields,
+    sniff_dialect,
+)
 from silosynth.client.source import TableSource, is_text_file, read_untyped, stored_schema
 from silosynth.common.codec import (
     CENSORED,
@@ -154,6 +159,7 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
     """
     how, told = _dialect(source, like=dialect)
     table = read_untyped(source, dialect=how)
+    told = (*told, *_unnamed([] if isinstance(source, Path) else _names_of(source)))
     if table.num_rows == 0:
         raise InvalidTable("the table has no rows to draft from", hint="import a description")
     _check_names(table.column_names)
@@ -183,6 +189,12 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
     return Draft(schema=schema, notes=(_WARNING, *notes), reasons=reasons)
 
 
+def _names_of(table: Any) -> list[str]:
+    """Return the names of a frame's or a table's columns, as they are there."""
+    names = table.column_names if hasattr(table, "column_names") else getattr(table, "columns", ())
+    return [str(name) for name in names]
+
+
 def _check_names(names: Sequence[str]) -> None:
     """Raise InvalidSchema for a name that no attribute can have; it is told by its place."""
     for place, name in enumerate(names, start=1):
@@ -209,10 +221,23 @@ def _dialect(
     plain = how.reads_as(CsvDialect()) and not how.quoted
     told = [] if plain else [f"read as a text file with {how.describe()}"]
     names = csv_columns(source, dialect=how, names=())
+    told += _unnamed(header_fields(source, dialect=how) if how.header else ())
     if len(names) == 1 and re.search(r"\S(  +|[^\w ])\S", names[0]):
         told.append(_ONE_COLUMN)
     odd = count_bad_lines(source, dialect=how, names=names) if how.header else 0
     return how, (*told, *([_odd_lines(odd)] if odd else []))
+
+
+def _unnamed(names: Sequence[str]) -> list[str]:
+    """Say which columns have no name, and what they are called."""
+    places = [str(place) for place, name in enumerate(names, start=1) if not name.strip()]
+    if not places:
+        return []
+    if len(places) == 1:
+        return [f"column {places[0]} has no name; it is called column_{places[0]}"]
+    return [
+        f"columns {', '.join(places)} have no name; they are called column_{places[0]} and so on"
+    ]
 
 
 def _odd_lines(count: int) -> str:

@@ -14,7 +14,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from silosynth.common.errors import InvalidTable
-from silosynth.common.files import unreadable_table
+from silosynth.common.files import named_as_arrow_knows, unreadable_table
 from silosynth.common.schema import CsvDialect
 from silosynth.common.seeded import SeededWords
 
@@ -165,7 +165,7 @@ def _lines(
             quoted_strings_can_be_null=False,
         ),
     }
-    with pacsv.open_csv(path, **options) as reader:
+    with pacsv.open_csv(named_as_arrow_knows(path), **options) as reader:
         yield from reader
 
 

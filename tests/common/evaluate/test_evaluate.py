@@ -457,6 +457,14 @@ def test_a_key_without_a_schema_is_known_by_its_values() -> None:
     assert value(facts, "keys that occur twice") == 1
 
 
+def test_a_column_of_nothing_is_no_key() -> None:
+    nothing = pa.nulls(ROWS, pa.string())
+    facts = evaluate(
+        make_table(1).append_column("none", nothing), make_table(2).append_column("none", nothing)
+    )
+    assert not any(m.target == "none" and "keys" in m.name for m in facts.measures)
+
+
 def _attack(name: str, low: float) -> Measure:
     return Measure(
         axis=Axis.PRIVACY,
