@@ -36,6 +36,7 @@ from silosynth.common.codec import (
     stored_name,
     summarise,
 )
+from silosynth.common.document import with_comments
 from silosynth.common.errors import InvalidSchema, InvalidTable
 from silosynth.common.schema import CsvDialect, Schema, Source, dump_schema, parse_schema
 
@@ -137,14 +138,7 @@ class Draft:
 
     def text(self) -> str:
         """Return the schema as YAML, the reason for each attribute in a comment above it."""
-        lines = []
-        names = iter(self.schema.attributes)
-        for line in dump_schema(self.schema).splitlines():
-            if re.match(r"^- name:|^  - name:", line) and (a := next(names, None)) is not None:
-                indent = line[: len(line) - len(line.lstrip())]
-                lines.append(f"{indent}# {self.reasons[a.name]}")
-            lines.append(line)
-        return "\n".join(lines) + "\n"
+        return with_comments(dump_schema(self.schema), self.reasons)
 
 
 def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None = None) -> Draft:
@@ -159,7 +153,11 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
     """
     how, told = _dialect(source, like=dialect)
     table = read_untyped(source, dialect=how)
-    told = (*told, *_unnamed([] if isinstance(source, Path) else _names_of(source)))
+    told = (
+        *told,
+        *_sheets(source),
+        *_unnamed([] if isinstance(source, Path) else _names_of(source)),
+    )
     if table.num_rows == 0:
         raise InvalidTable("the table has no rows to draft from", hint="import a description")
     _check_names(table.column_names)
@@ -178,7 +176,7 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
         attributes.append(attribute)
         notes += [f"{column.name}: {line}" for line in why]
         kind = attribute["kind"]
-        said = [line for line in proposals[column.name].why if not re.search(r"\d", line)]
+        said = [line for line in proposals[column.name].why if not re.search(r"\b\d", line)]
         reasons[column.name] = said[0] if said else (KINDS[kind].reason or kind)
     if all(attribute["kind"] == "ignored" for attribute in attributes):
         raise InvalidTable("the table has no column that can be drafted")
@@ -187,6 +185,19 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
         document["csv"] = how.model_dump(exclude_defaults=True)
     schema = parse_schema(document, origin="draft")
     return Draft(schema=schema, notes=(_WARNING, *notes), reasons=reasons)
+
+
+def _sheets(source: TableSource) -> list[str]:
+    """Say which sheet of an Excel file was read, and what stands above its names."""
+    if not (isinstance(source, Path) and source.suffix.lower() in (".xlsx", ".xlsm")):
+        return []
+    from silosynth.common.codec import sheet_facts  # pandas, which other files do not need
+
+    names, above = sheet_facts(source)
+    left = ", ".join(map(repr, names[1:6])) + (", ..." if names[6:] else "")
+    told = [f"sheet {names[0]!r} was read, the first; not read: {left}"] if names[1:] else []
+    lines = "1 row" if above == 1 else f"{above} rows"
+    return [*told, *([f"{lines} above the names passed over"] if above else [])]
 
 
 def _names_of(table: Any) -> list[str]:

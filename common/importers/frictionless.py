@@ -59,9 +59,25 @@ _TAKEN = frozenset(
 _RULES = frozenset(
     ["required", "unique", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]
 )
-_OF_A_RESOURCE = ("name", "path", "schema", "dialect", "encoding", "type", "profile", "title")
+_OF_A_RESOURCE: tuple[str, ...] = (
+    "name",
+    "path",
+    "schema",
+    "dialect",
+    "encoding",
+    "type",
+    "profile",
+    "title",
+)
 _OF_A_RESOURCE += ("description", "format", "mediatype", "scheme", "hash", "bytes", "$schema")
-_OF_A_DIALECT = ("delimiter", "quoteChar", "header", "headerRows", "csv", "doubleQuote")
+_OF_A_DIALECT: tuple[str, ...] = (
+    "delimiter",
+    "quoteChar",
+    "header",
+    "headerRows",
+    "csv",
+    "doubleQuote",
+)
 _OF_A_DIALECT += ("lineTerminator", "csvddfVersion", "$schema")
 _ENCODINGS = {
     **dict.fromkeys(("utf-8", "utf8", "utf-8-sig", "ascii", "us-ascii"), "utf-8"),
@@ -82,7 +98,8 @@ def import_frictionless(
     document: Mapping[str, Any], *, name: str, table: str | None, origin: str
 ) -> ImportedSchema:
     """Return the schema document of a Table Schema; its constraints count as declared."""
-    written, told = {}, []
+    written: dict[str, Any] = {}
+    told: list[str] = []
     if "resources" in document:
         resources = columns_at(document["resources"], where=f"{origin}: resources")
         name, resource = choose_table(

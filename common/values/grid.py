@@ -297,8 +297,8 @@ def _month_grid(attribute: NumericAttribute, *, stride: int) -> ValueGrid | None
     # From the first start that is not before the lower bound, to the last that is not after.
     ends = _months(np.array([low - 1, high])) // stride
     first, last = int(ends[0]) + 1, int(ends[1])
-    grid = {"first": first * stride, "stride": stride, "points": last - first + 1}
-    return _grid(**grid, decimals=0, months=True)
+    points = last - first + 1
+    return _grid(first=first * stride, stride=stride, decimals=0, points=points, months=True)
 
 
 def _instant_grid(attribute: NumericAttribute, *, stride: int) -> ValueGrid | None:

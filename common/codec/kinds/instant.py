@@ -18,17 +18,18 @@ from silosynth.common.codec.bins import UNITS, Grid, bin_words, resolution_grid
 from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
-from silosynth.common.codec.written.columns import is_instant, is_number, is_text
+from silosynth.common.codec.written.columns import is_instant, is_number
 from silosynth.common.codec.written.moment_parts import moment_formats
 from silosynth.common.codec.written.moment_shapes import shaped_formats
 from silosynth.common.codec.written.moments import (
+    are_months,
     epoch_text,
+    has_offsets,
     local_instants,
     midnights,
     write_instants,
 )
 from silosynth.common.codec.written.parsing import (
-    distinct,
     numbers_as_text,
     to_microseconds,
     to_texts,
@@ -80,21 +81,9 @@ def _read(attribute: DatetimeAttribute, column: pa.Array) -> tuple[np.ndarray, n
     if attribute.format is not None:
         column = numbers_as_text(column)
     instants, unreadable = to_microseconds(column, format=attribute.format)
-    if attribute.local and attribute.zone is not None and _has_offsets(column):
+    if attribute.local and attribute.zone is not None and has_offsets(column):
         instants = local_instants(instants, zone=attribute.zone)
     return instants, unreadable
-
-
-def _has_offsets(column: pa.Array) -> bool:
-    """Say whether values are moments everywhere, and not the clocks of one place."""
-    kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
-    if pt.is_timestamp(kind):
-        return kind.tz is not None
-    if not is_text(kind):
-        return False
-    values, _ = distinct(column)
-    found = pc.match_substring_regex(trim(values.cast(pa.large_string())), _OFFSET)
-    return bool(pc.any(found).as_py())
 
 
 def _build(attribute: DatetimeAttribute, numbers: np.ndarray, absent: np.ndarray) -> pa.Array:
@@ -190,26 +179,18 @@ def _typed(column: ColumnFacts) -> Proposal:
     zoned = pt.is_timestamp(kind) and kind.tz is not None
     local = local_instants(instants, zone=kind.tz) if zoned else instants
     finest = "day" if pt.is_date(kind) else _finest(local)
-    finest = _zoned_finest(instants, finest) if zoned else finest
+    if zoned and finest != "day":
+        finest = "hour" if (f := _finest(instants)) == "day" else f
     instants = local if finest == "day" else instants
-    finest = _whole_months(instants, finest)
+    finest = _or_months(instants, finest)
     facts = {"kind": "datetime", "resolution": finest, **_bounds(instants, finest=finest)}
     facts |= {"format": "%Y-%m-%d"} if finest == "month" and not zoned else {}
     return Proposal(facts=facts | ({"zone": kind.tz} if zoned else {}))
 
 
-def _zoned_finest(instants: np.ndarray, local: str) -> str:
-    """Return the resolution of instants whose clocks in their zone have ``local``."""
-    return local if local == "day" else "hour" if (f := _finest(instants)) == "day" else f
-
-
-def _whole_months(instants: np.ndarray, finest: str) -> str:
+def _or_months(instants: np.ndarray, finest: str) -> str:
     """Return month for days that are all the first of one, and many."""
-    there = instants[~np.isnan(instants)].astype("datetime64[us]")
-    if finest != "day" or len(np.unique(there)) <= FEW:
-        return finest
-    first = there.astype("datetime64[M]").astype("datetime64[us]") == there
-    return "month" if first.all() else finest
+    return "month" if finest == "day" and are_months(instants, more_than=FEW) else finest
 
 
 def _written_iso(column: ColumnFacts, instants: np.ndarray) -> Proposal:
@@ -223,7 +204,7 @@ def _written_iso(column: ColumnFacts, instants: np.ndarray) -> Proposal:
     facts: dict[str, Any] = {"kind": "datetime", "resolution": finest}
     facts |= _bounds(instants, finest=finest)
     if column.matches(_ISO_DAY):
-        if _whole_months(instants, finest) == "month":
+        if _or_months(instants, finest) == "month":
             facts |= {"resolution": "month", "format": "%Y-%m-%d"}
         return Proposal(facts=facts, why=_far_off(column, instants))
     partly = "some are written without a time of day; all come out with one"
@@ -352,7 +333,7 @@ def _proposed(column: ColumnFacts, chosen: str, *, found: Sequence[str]) -> Prop
     finest = _resolution_of(chosen)
     if finest == "microsecond" and column.matches(_MILLISECONDS):
         finest = "millisecond"
-    finest = finest if "z" in reading_format(chosen) else _whole_months(instants, finest)
+    finest = finest if "z" in reading_format(chosen) else _or_months(instants, finest)
     bounds = _bounds(instants, finest=finest)
     if chosen == "%Y%m" and bounds["minimum"][:4] == bounds["maximum"][:4]:
         return None

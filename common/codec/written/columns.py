@@ -49,7 +49,7 @@ def as_table(table: TableLike, *, origin: str = "table") -> pa.Table:
             f"{origin}: {type(table).__name__} is not a table",
             hint="give an Arrow table, a pandas or polars frame, or a path",
         )
-    names = [name.strip() and name for name in result.column_names]
+    names = [name.strip(" ") and name for name in result.column_names]
     if not all(names):
         names = [name or f"column_{place}" for place, name in enumerate(names, start=1)]
         result = result.rename_columns(names)
@@ -67,9 +67,10 @@ def _unknown(table: ArrowStream, *, origin: str) -> InvalidTable:
         return InvalidTable(
             f"{origin}: is one column and not a table", hint="make it a frame, as by .to_frame()"
         )
+    column = getattr(table, "__getitem__", dict[str, object]().get)
     for name in getattr(table, "columns", ()):
         try:
-            pa.chunked_array(table[name])
+            pa.chunked_array(column(name))
         except (pa.ArrowException, TypeError, ValueError):
             return InvalidTable(
                 f"{origin}: column {name!r} has a type that Arrow has not",

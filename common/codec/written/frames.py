@@ -6,6 +6,7 @@ asked for, because pandas takes 40 MB and a second, which a gateway that waits d
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Collection
 from pathlib import Path
@@ -30,14 +31,30 @@ def from_pandas(frame: Frame) -> pa.Table:
 
 
 def to_pandas(table: pa.Table, *, plain: Collection[str] = ()) -> Frame:
-    """Return a decoded table as pandas: ordered categories kept, whole numbers nullable.
+    """Return a decoded table as pandas: ordered categories kept, whole and truth values nullable.
 
     Args: plain: columns that come back as NumPy's own types, since they are never null.
     """
     nullable = {pa.from_numpy_dtype(kind.lower()): pandas_dtype(kind) for kind in _NULLABLE}
+    truths = {f.name for f in table.schema if pa.types.is_boolean(f.type)}
     frame: Frame = table.to_pandas(types_mapper=nullable.get)
     kinds = {name: str(frame[name].dtype) for name in plain}
-    return frame.astype({name: kind.lower() for name, kind in kinds.items() if kind in _NULLABLE})
+    kinds = {name: kind.lower() for name, kind in kinds.items() if kind in _NULLABLE}
+    holey = {name: "boolean" for name in truths if frame[name].dtype == object}
+    return frame.astype(kinds | holey)
+
+
+def like_frame(table: pa.Table, frame: Frame) -> Frame:
+    """Return a decoded table as pandas, each column of the type that ``frame`` has it in.
+
+    One that the values do not go into keeps its own.
+    """
+    made = to_pandas(table)
+    for name in made.columns:
+        if name in frame.columns and made[name].dtype != frame[name].dtype:
+            with contextlib.suppress(TypeError, ValueError, OverflowError, pa.ArrowException):
+                made[name] = made[name].astype(frame[name].dtype)
+    return made
 
 
 def read_instants(texts: pa.Array, *, format: str | None) -> pa.Array:
@@ -60,14 +77,40 @@ def read_spans(texts: pa.Array) -> np.ndarray:
 
 
 def read_sheet(path: Path) -> pa.Table:
-    """Return the first sheet of an Excel file, its first row as names; mixed columns as text.
+    """Return the first sheet of an Excel file, its row of names as names; mixed columns as text.
 
-    Raises ValueError, KeyError or OSError for a file that is none.
+    Titles above the names, each alone in its row, are passed over. Raises ValueError, KeyError or
+    OSError for a file that is none.
     """
-    cells = pd.read_excel(path, header=None, dtype=object, keep_default_na=False, na_values=[""])
-    names = ["" if name != name else str(name) for name in cells.iloc[0]] if len(cells) else []
-    columns = [_convert(cells.iloc[1:, i].infer_objects()) for i in range(len(names))]
+    cells = _cells(path)
+    start = _titles(cells)
+    names = ["" if name != name else str(name) for name in cells.iloc[start]] if len(cells) else []
+    below = cells.iloc[start + 1 :]
+    columns = [_convert(below.iloc[:, i].infer_objects()) for i in range(len(names))]
     return pa.Table.from_arrays(columns, names=names)
+
+
+def sheet_facts(path: Path) -> tuple[list[str], int]:
+    """Return the names of an Excel file's sheets, and the rows above the names in the first."""
+    with pd.ExcelFile(path) as book:
+        return [str(name) for name in book.sheet_names], _titles(_cells(path))
+
+
+def _cells(path: Path) -> Frame:
+    return pd.read_excel(path, header=None, dtype=object, keep_default_na=False, na_values=[""])
+
+
+def _titles(cells: Frame) -> int:
+    """Return how many rows stand above the first full one, if each is empty or a title alone."""
+    filled = cells.head(_MOST_TITLES + 1).notna().to_numpy()
+    if filled.shape[1] <= _NARROW:
+        return 0
+    full = np.flatnonzero(filled.all(axis=1))
+    start = int(full[0]) if len(full) else 0
+    return start if not filled[:start, 1:].any() else 0
+
+
+_MOST_TITLES, _NARROW = 20, 2
 
 
 def _convert(series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:

@@ -195,3 +195,27 @@ def midnights(days: pa.Array, *, zone: str) -> pa.Array:
     """
     clocks = days.cast(pa.timestamp("us"))
     return pc.assume_timezone(clocks, timezone=zone, ambiguous="earliest", nonexistent="latest")
+
+
+_OFFSET = r"(Z|[+-]\d{2}:?\d{2})$"
+
+
+def has_offsets(column: pa.Array) -> bool:
+    """Say whether values are moments everywhere, and not the clocks of one place."""
+    kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
+    if pt.is_timestamp(kind):
+        return kind.tz is not None
+    if not is_text(kind):
+        return False
+    values, _ = distinct(column)
+    found = pc.match_substring_regex(trim(values.cast(pa.large_string())), _OFFSET)
+    return bool(pc.any(found).as_py())
+
+
+def are_months(instants: np.ndarray, *, more_than: int) -> bool:
+    """Say whether instants are all the first moments of months, of more than so many."""
+    there = instants[~np.isnan(instants)].astype("datetime64[us]")
+    months = there.astype("datetime64[M]")
+    if not (months.astype("datetime64[us]") == there).all():
+        return False
+    return len(np.unique(months)) > more_than
