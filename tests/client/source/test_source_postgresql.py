@@ -371,6 +371,24 @@ def test_points_of_months_and_of_any_step_are_those_that_are_found_here(
     assert all(np.array_equal(a, b) for a, b in zip(there, here, strict=True))
 
 
+def test_days_of_a_zone_are_not_counted_on_a_server(uri: str) -> None:
+    """The server's clock would say which day a moment is of, and not the schema's zone."""
+    day = {"name": "m", "kind": "datetime", "minimum": "2019-01-01", "maximum": "2021-01-01"}
+    day |= {"resolution": "day", "zone": "America/New_York", "source": "public"}
+    schema = parse_schema({"name": "w", "attributes": [day]})
+    query = "SELECT timestamptz '2020-03-01 05:00+00' AS m"
+    there, here = (
+        open_source(spec(uri, push_down=push_down, query=query), schema=schema)
+        for push_down in (True, False)
+    )
+    grid = refined_attributes(schema)["m"]
+    question = ValueQuestion(attribute="m", partition=Leaves(grid=grid, join=1))
+    with pytest.raises(InvalidTable, match="days of a zone"):
+        there.count_values([question])
+    (counted,) = here.count_values([question])
+    assert grid.values(np.flatnonzero(counted)).tolist() == [1_583_020_800_000_000]
+
+
 @pytest.mark.parametrize("query", [SELECT, "SELECT * FROM typed", 'SELECT * FROM "Local"'])
 def test_rows_that_stay_on_the_server_are_said_to_fit_as_those_that_are_read_here(
     uri: str, query: str

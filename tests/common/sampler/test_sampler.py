@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -377,8 +378,9 @@ def test_a_sheet_holds_the_rows_and_no_formula(tmp_path: Path) -> None:
         "a\ufffd",
     ]
     assert {cell.data_type for cell in cells[:2]} == {"s"}
-    with pytest.raises(InvalidArgument, match="rows at most"):
-        SheetWriter(path, names=["a"]).write_table(pa.table({"a": pa.nulls(1_048_576)}))
+    full = SheetWriter(path, names=["a"])
+    with closing(full), pytest.raises(InvalidArgument, match="rows at most"):
+        full.write_table(pa.table({"a": pa.nulls(1_048_576)}))
 
 
 def test_an_output_that_is_there_is_kept_without_force(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from silosynth.common.codec import Codec, Form
 from silosynth.common.plan.values import check_trees, plan_trees
 from silosynth.common.schema import parse_schema
-from silosynth.common.values import Spread, grid_of, parse_spread
+from silosynth.common.values import Spread, grid_of, parse_spread, sum_levels
 
 DAY = {"kind": "datetime", "minimum": "2020-01-01", "maximum": "2020-12-31"}
 
@@ -139,3 +139,23 @@ def test_a_spread_of_months_is_read_again_as_it_was_written(resolution: str) -> 
     none = np.zeros(0, dtype=np.int64)
     spread = Spread(grid=grid, edges=(3,), start=none, stop=none, mass=none)
     assert parse_spread(spread.dump()).grid == grid
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        {"kind": "real", "minimum": -0.3, "maximum": 7000, "step": 0.7},
+        DAY | {"resolution": "month", "minimum": "1871-03-05"},
+        DAY | {"resolution": "year", "minimum": "1707-03-05"},
+    ],
+)
+def test_one_row_more_moves_one_node_of_each_level_by_one(attribute: dict[str, Any]) -> None:
+    schema = parse_schema({"name": "t", "attributes": [{"name": "x"} | attribute]})
+    tree = plan_trees(schema)["x"]
+    numbers = tree.grid.values(np.arange(tree.points)).astype(np.float64)
+    odd = np.concatenate((numbers - 0.3, numbers + 0.3, [-np.inf, np.inf, 0.0]))
+    for number in np.append(numbers[::7], odd[::11]):
+        cell = tree.leaves.find(tree.grid.find(np.array([number])))
+        one = np.bincount(cell, minlength=tree.leaves.cells)
+        assert len(one) == tree.leaves.cells
+        assert all(level.sum() == level.max() == 1 for level in sum_levels(one, leaves=tree.leaves))
