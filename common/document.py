@@ -137,3 +137,44 @@ def _spell_path(loc: tuple[int | str, ...], data: Any) -> str:
         name = data.get("name") if isinstance(data, Mapping) else None
         words.append(f"{name!r}" if isinstance(step, int) and name else str(step))
     return "".join(f"{w}: " for w in words)
+
+
+_NAMED = re.compile(r"^\s*- name:\s*(.+)$")
+
+
+def comments_of(text: str) -> dict[str, str]:
+    """Return what stands in the comment just above each entry that begins with its name."""
+    found: dict[str, str] = {}
+    pending: list[str] = []
+    for line in text.splitlines():
+        named = _NAMED.match(line)
+        if named and pending:
+            found[_scalar(named[1])] = "\n".join(pending)
+        said = line.strip()
+        pending = [*pending, said.removeprefix("#").strip()] if said.startswith("#") else []
+    return found
+
+
+def with_comments(text: str, comments: Mapping[str, str]) -> str:
+    """Return YAML with a comment above each entry that begins with its name.
+
+    >>> print(with_comments("a:\\n- name: x", {"x": "why"}), end="")
+    a:
+    # why
+    - name: x
+    """
+    lines = []
+    for line in text.splitlines():
+        named = _NAMED.match(line)
+        above = comments.get(_scalar(named[1])) if named else None
+        indent = line[: len(line) - len(line.lstrip())]
+        lines += [f"{indent}# {said}" for said in above.splitlines()] if above else []
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _scalar(text: str) -> str:
+    try:
+        return str(yaml.safe_load(text))
+    except yaml.YAMLError:
+        return text

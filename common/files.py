@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists, StorageFailed
 
@@ -54,6 +55,15 @@ def read_named(path: Path, *, most: int | None = None) -> bytes:
             return file.read(-1 if most is None else most + 1)
     except OSError as err:
         raise InvalidArgument(f"{path} cannot be read: {err.strerror}") from None
+
+
+def named_as_arrow_knows(path: Path) -> Any:
+    """Return what Arrow reads a file by: its path, or an unpacked stream of ``.GZ`` in capitals."""
+    if path.suffix.lower() != ".gz" or path.suffix == ".gz":
+        return path
+    import pyarrow as pa  # most that import this module need it not
+
+    return pa.input_stream(str(path), compression="gzip")
 
 
 @contextmanager

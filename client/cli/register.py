@@ -49,7 +49,7 @@ def schema_draft(
         str | None, typer.Option(help="What separates fields of a text file; found out by default.")
     ] = None,
     encoding: Annotated[
-        str | None, typer.Option(help="utf-8, latin-1 or utf-16; UTF-8 by default.")
+        str | None, typer.Option(help="utf-8, latin-1, utf-16, -le or -be; UTF-8 by default.")
     ] = None,
     no_header: Annotated[
         bool, typer.Option("--no-header", help="The first line of a text file is a row.")

@@ -8,6 +8,7 @@ from .files import (
     csv_options,
     declared_dialect,
     default_dialect,
+    header_fields,
     name_columns,
     read_csv,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "csv_options",
     "declared_dialect",
     "default_dialect",
+    "header_fields",
     "is_legal",
     "last_byte",
     "name_columns",

@@ -172,6 +172,11 @@ def _has_numbers(lines: Sequence[str]) -> bool:
     )
 
 
+def _unmarked(line: str) -> str:
+    """Return which half of a sign the zero bytes of plain letters are."""
+    return "utf-16-be" if line.startswith("\x00") else "utf-16-le"
+
+
 def _refuse_other_files(path: Path) -> None:
     """Raise InvalidTable for a file that another program packs or reads, by how it begins."""
     if path.suffix.lower() == ".gz":
@@ -194,5 +199,5 @@ def _refuse_other_texts(path: Path, lines: Sequence[str]) -> None:
     if "\x00" in first:
         raise InvalidTable(
             f"{path}: holds zero bytes in its header line",
-            hint="if it is UTF-16, declare it: --encoding utf-16",
+            hint=f"if it is UTF-16 without a mark, declare it: --encoding {_unmarked(first)}",
         )

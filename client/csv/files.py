@@ -21,12 +21,14 @@ from pydantic import ValidationError
 
 from silosynth.client.csv.odd import open_plain
 from silosynth.common.errors import InvalidArgument, InvalidTable
-from silosynth.common.files import delimiter_of, unreadable_table
+from silosynth.common.files import delimiter_of, named_as_arrow_knows, unreadable_table
 from silosynth.common.schema import CsvDialect
 
 _BLOCK_BYTES = 1 << 23
 _SAMPLE_LINES = 50
 _ENCODINGS = {"utf-8": "utf-8-sig", "latin-1": "latin-1", "utf-16": "utf-16"}
+_ENCODINGS |= {"utf-16-le": "utf-16-le", "utf-16-be": "utf-16-be"}
+_DECLARE = "declare its encoding (latin-1, utf-16, utf-16-le or utf-16-be), or save it as UTF-8"
 _LINE = 1 << 20
 _MOST_ODD_LINES, _LINES_TO_AN_ODD_ONE = 1000, 20
 """Lines of other lengths that are passed over, and how many others there are to each."""
@@ -55,7 +57,7 @@ def read_csv(
         "parse_options": csv_options(columns, dialect=how, bad_line=skip)["parse_options"]
     }
     try:
-        table = pacsv.read_csv(path, **options)
+        table = pacsv.read_csv(named_as_arrow_knows(path), **options)
     except (pa.ArrowException, UnicodeError, EOFError) as err:
         raise _ragged(path, fields, columns) or csv_fault(str(path), err) from None
     if len(fields) * _LINES_TO_AN_ODD_ONE > table.num_rows:
@@ -91,7 +93,8 @@ def count_bad_lines(
 
     columns = csv_columns(path, dialect=how, names=names)
     try:
-        for _ in pacsv.open_csv(path, **csv_options(columns, dialect=how, bad_line=skip)):
+        options = csv_options(columns, dialect=how, bad_line=skip)
+        for _ in pacsv.open_csv(named_as_arrow_knows(path), **options):
             pass
     except (pa.ArrowException, UnicodeError, EOFError) as err:
         raise csv_fault(str(path), err) from None
@@ -152,6 +155,11 @@ def csv_columns(path: Path, *, dialect: CsvDialect, names: Sequence[str]) -> lis
 
 def read_header(path: Path, *, dialect: CsvDialect) -> list[str]:
     """Return the names of a file's columns; those without one are called after their place."""
+    return name_columns(header_fields(path, dialect=dialect))
+
+
+def header_fields(path: Path, *, dialect: CsvDialect) -> list[str]:
+    """Return what stands in a file's header line, field by field."""
     # What the rows below hold must not decide whether the header can be read.
     lines = first_lines(path, encoding=dialect.encoding, skip=dialect.skip, errors="replace")
     rows = csv.reader(lines, delimiter=dialect.delimiter, quotechar=dialect.quote)
@@ -162,7 +170,7 @@ def read_header(path: Path, *, dialect: CsvDialect) -> list[str]:
     twins = sorted({name for name in trimmed if name and trimmed.count(name) > 1})
     if twins:
         raise InvalidTable(f"{path}: column {twins[0]!r} is there twice", hint="rename one of them")
-    return name_columns(names)
+    return names
 
 
 def name_columns(names: Sequence[str]) -> list[str]:
@@ -185,7 +193,8 @@ def declared_dialect(
     except ValidationError:
         raise InvalidArgument(
             "that is no way to write a text file",
-            hint="a delimiter is one mark; an encoding utf-8, latin-1 or utf-16",
+            hint="a delimiter is one mark; an encoding utf-8, latin-1, utf-16, utf-16-le or "
+            "utf-16-be",
         ) from None
 
 
@@ -217,10 +226,20 @@ def first_lines(path: Path, *, encoding: str, skip: int = 0, errors: str = "stri
 
 
 def _not_text(path: Path, *, encoding: str) -> InvalidTable:
+    if encoding == "utf-16" and not _is_marked(path):
+        return InvalidTable(
+            f"{path}: does not begin with the mark that UTF-16 begins with",
+            hint="declare utf-16-le, as Windows writes it, or utf-16-be",
+        )
     return InvalidTable(
         f"{path}: is not {encoding.upper()} text",
-        hint="declare its encoding (latin-1 or utf-16), or save it as UTF-8",
+        hint=_DECLARE,
     )
+
+
+def _is_marked(path: Path) -> bool:
+    with open_text(path) as file:
+        return file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @contextmanager
@@ -252,7 +271,7 @@ def csv_fault(origin: str, err: Exception) -> InvalidTable:
     if isinstance(err, UnicodeError) or "utf8" in text or "utf-8" in text:
         return InvalidTable(
             f"{origin}: is not UTF-8 text, or not in the encoding that is declared",
-            hint="declare its encoding (latin-1 or utf-16), or save it as UTF-8",
+            hint=_DECLARE,
         )
     if "expected" in text and "column" in text:
         return InvalidTable(

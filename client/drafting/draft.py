@@ -10,15 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
 
-from silosynth.client.csv import count_bad_lines, csv_columns, sniff_dialect
-from silosynth.client.source import TableSource, is_text_file, read_untyped, stored_schema
+from silosynth.client.drafting.found import check_names, find_dialect, told_sheets, told_unnamed
+from silosynth.client.source import TableSource, read_untyped, stored_schema
 from silosynth.common.codec import (
     CENSORED,
     FEW,
@@ -32,7 +30,8 @@ from silosynth.common.codec import (
     stored_name,
     summarise,
 )
-from silosynth.common.errors import InvalidSchema, InvalidTable
+from silosynth.common.document import with_comments
+from silosynth.common.errors import InvalidTable
 from silosynth.common.schema import CsvDialect, Schema, Source, dump_schema, parse_schema
 
 _NAMED = re.compile(
@@ -133,14 +132,7 @@ class Draft:
 
     def text(self) -> str:
         """Return the schema as YAML, the reason for each attribute in a comment above it."""
-        lines = []
-        names = iter(self.schema.attributes)
-        for line in dump_schema(self.schema).splitlines():
-            if re.match(r"^- name:|^  - name:", line) and (a := next(names, None)) is not None:
-                indent = line[: len(line) - len(line.lstrip())]
-                lines.append(f"{indent}# {self.reasons[a.name]}")
-            lines.append(line)
-        return "\n".join(lines) + "\n"
+        return with_comments(dump_schema(self.schema), self.reasons)
 
 
 def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None = None) -> Draft:
@@ -153,11 +145,12 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
 
     Raises InvalidTable when no column can be drafted.
     """
-    how, told = _dialect(source, like=dialect)
+    how, told = find_dialect(source, like=dialect)
     table = read_untyped(source, dialect=how)
+    told = (*told, *told_sheets(source), *told_unnamed(source))
     if table.num_rows == 0:
         raise InvalidTable("the table has no rows to draft from", hint="import a description")
-    _check_names(table.column_names)
+    check_names(table.column_names)
     stored = None if how is not None else stored_schema(source)
     columns = [_facts(table, n, stored=stored) for n in table.column_names]
     drafted = [_propose(c) for c in columns]
@@ -174,7 +167,7 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
         for line in why:
             lines.setdefault(line, []).append(column.name)
         kind = attribute["kind"]
-        said = [line for line in proposals[column.name].why if not re.search(r"\d", line)]
+        said = [line for line in proposals[column.name].why if not re.search(r"\b\d", line)]
         reasons[column.name] = said[0] if said else (KINDS[kind].reason or kind)
     if all(attribute["kind"] == "ignored" for attribute in attributes):
         raise InvalidTable("the table has no column that can be drafted")
@@ -201,67 +194,6 @@ def _by_line(lines: Mapping[str, Sequence[str]]) -> list[str]:
         shown = ", ".join(names[:_NAMED_ALIKE]) + (f" and {more} more" if more > 0 else "")
         said.append(f"{shown}: {line}")
     return said
-
-
-def _check_names(names: Sequence[str]) -> None:
-    """Raise InvalidSchema for a name that no attribute can have; it is told by its place."""
-    for place, name in enumerate(names, start=1):
-        if re.search(r"[\x00-\x1f]", name):
-            raise InvalidSchema(
-                f"draft: the name of column {place} has a line break or a control sign in it",
-                hint="rename it in the file",
-            )
-        if len(name) > _LONGEST_NAME:
-            raise InvalidSchema(
-                f"draft: the name of column {place} has {len(name)} signs, and {_LONGEST_NAME} "
-                "are the most",
-                hint="rename it in the file; if it is no name, draft again with --no-header",
-            )
-
-
-def _dialect(
-    source: TableSource, *, like: CsvDialect | None
-) -> tuple[CsvDialect | None, tuple[str, ...]]:
-    """Find out how a text file is written, and say so where it is not plain."""
-    if not isinstance(source, Path) or not source.is_file():
-        return None, ()
-    if not is_text_file(source):
-        return None, _other_sheets(source)
-    how = sniff_dialect(source, like=like)
-    plain = how.reads_as(CsvDialect()) and not how.quoted
-    told = [] if plain else [f"read as a text file with {how.describe()}"]
-    names = csv_columns(source, dialect=how, names=())
-    if len(names) == 1 and re.search(r"\S(  +|[^\w ])\S", names[0]):
-        told.append(_ONE_COLUMN)
-    odd = count_bad_lines(source, dialect=how, names=names) if how.header else 0
-    return how, (*told, *([_odd_lines(odd)] if odd else []))
-
-
-def _other_sheets(path: Path) -> tuple[str, ...]:
-    """Say which sheet of several is read."""
-    if path.suffix.lower() not in (".xlsx", ".xlsm"):
-        return ()
-    from silosynth.common.codec import sheet_names  # pandas takes a second to import
-
-    try:
-        first, *others = sheet_names(path)
-    except (ValueError, KeyError, OSError, ImportError, BadZipFile):
-        return ()  # what is wrong with it is said where it is read
-    told = f"sheet {first!r} is read, the first of {len(others) + 1}; save another by itself"
-    return (told,) if others else ()
-
-
-def _odd_lines(count: int) -> str:
-    lines = "1 line has" if count == 1 else f"{count} lines have"
-    return f"{lines} more or fewer fields than the header line, which is no row here or in a run"
-
-
-_ONE_COLUMN = (
-    "one column alone was found; if fields are parted by another mark, say which with --delimiter, "
-    "and if they stand in columns of fixed width or are parted by several spaces, export the table "
-    "with delimiters (pandas reads both: read_fwf, or read_csv with sep=r'\\s+')"
-)
-_LONGEST_NAME = 512
 
 
 _NO_NAMES = (

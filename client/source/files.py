@@ -27,6 +27,7 @@ from silosynth.client.source.caches.file_state import file_digest, watch_files
 from silosynth.client.source.spec import Fragment, Reader
 from silosynth.client.source.table import ARROW, PARQUET, Wanted, guarded, open_arrow
 from silosynth.common.errors import InvalidTable
+from silosynth.common.files import named_as_arrow_knows
 from silosynth.common.schema import CsvDialect
 
 
@@ -163,7 +164,7 @@ def _blocks(
     empty = pa.schema([(name, pa.string()) for name in kept]).empty_table()
     yield lambda: empty
     try:
-        with pacsv.open_csv(path, **options) as reader:
+        with pacsv.open_csv(named_as_arrow_knows(path), **options) as reader:
             for batch in reader:
                 yield partial(pa.Table.from_batches, [batch])
     except (pa.ArrowException, UnicodeError, EOFError) as err:

@@ -27,6 +27,7 @@ MOST_SETS = 31
 """PostgreSQL's GROUPING() takes at most so many arguments."""
 
 _INSTANTS = ("datetime",)
+_DAY = 86_400_000_000
 _LARGEST, _SMALLEST = "1e300", "1e-300"
 
 
@@ -183,12 +184,25 @@ def point_sql(attribute: CodedAttribute, *, stored: Stored, grid: ValueGrid) -> 
     if grid.real:
         scaled = f"{near} {'*' if grid.decimals >= 0 else '/'} {power}"
         place = f"floor({scaled} + 0.5::float8) - {grid.first}::float8"
+        if grid.stride > 1:
+            apart = f"({scaled} - {grid.first}::float8) / {grid.stride}::float8"
+            place = f"floor({apart} + 0.5::float8)"
+    elif grid.months:
+        place = f"floor(({_month(near, grid)} - {grid.first}) / {grid.stride}::float8)"
     else:
         place = f"floor(({near} - {grid.first}::float8) / {grid.stride}::float8)"
     bounded = f"LEAST(GREATEST({place}, 0::float8), {grid.points - 1}::float8)::bigint"
     absent = "-1" if attribute.missing else "0"
     tokens = "".join(f" OR {number} = {float(t)!r}::float8" for t in codec.tokens)
     return f"CASE WHEN {number} IS NULL{tokens} THEN {absent} ELSE {bounded} END"
+
+
+def _month(number: str, grid: ValueGrid) -> str:
+    """Return the months since 1970 of microseconds, held inside the points."""
+    low, high = grid.edge(0), grid.edge(grid.points - 1)
+    inside = f"LEAST(GREATEST({number}, {_float(low)}), {_float(high)})"
+    day = f"(date '1970-01-01' + floor({inside} / {_DAY}::float8)::int)"
+    return f"(extract(year FROM {day}) * 12 + extract(month FROM {day}) - {1970 * 12 + 1})::float8"
 
 
 def cell_sql(partition: Partition, *, point: str) -> str:
@@ -370,6 +384,8 @@ def _number(attribute: CodedAttribute, stored: Stored) -> str:
     if attribute.kind in _INSTANTS:
         if kind not in (Kind.DATE, Kind.TIMESTAMP):
             raise _uncast(stored.name, f"is {kind.value}; an instant is needed")
+        if kind is Kind.TIMESTAMP and getattr(attribute, "local", False):
+            raise _uncast(stored.name, "is read by the days of a zone, which SQL does not count")
         return f"(EXTRACT(epoch FROM {name}) * 1000000)::float8"
     if kind is Kind.NUMERIC:
         # LEAST and GREATEST pass over null, and 'NaN' equals itself here.

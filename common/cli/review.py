@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ import yaml
 from silosynth.common.cli.console import Json, emit, say
 from silosynth.common.cli.ruled import accept_rules, review_rules
 from silosynth.common.cli.several.review import accept_tables, review_tables
+from silosynth.common.document import comments_of, with_comments
 from silosynth.common.errors import InvalidArgument, InvalidSchema
 from silosynth.common.files import write_text
 from silosynth.common.schema import (
@@ -85,7 +86,7 @@ def schema_accept(
                 "nothing is accepted", hint="name attributes with --public, or rules with --lines"
             )
         accepted = accept_rules(accept(schema, chosen, why=why), lines)
-        write_text(path, dump_schema(accepted), force=True)
+        _write(path, accepted, comments=_comments(path))
         left = accepted.unreviewed()
     say(f"wrote {path}: {len(left)} unreviewed")
     emit({"path": str(path), "unreviewed": list(left)}, as_json=as_json)
@@ -109,22 +110,28 @@ def schema_review(
         _say_left(path, left, as_json=as_json)
         return
     schema = load_schema(path)
-    waiting = _waiting(schema)
+    waiting, comments = _waiting(schema), _comments(path)
     say(f"{path}: {len(waiting)} of {len(schema.attributes)} attributes are unreviewed ({_HELP})")
     for place, name in enumerate(waiting, start=1):
-        reviewed = _ask(schema, name, place=f"{place}/{len(waiting)}", why=why)
+        where = f"{place}/{len(waiting)}"
+        reviewed = _ask(schema, name, place=where, why=why, reason=comments.get(name))
         if reviewed is None:
             break
         if reviewed != schema:
             schema = reviewed
-            _write(path, schema)
+            _write(path, schema, comments=comments)
     else:
-        schema = review_rules(schema, kept=lambda s: _write(path, s))
+        schema = review_rules(schema, kept=lambda s: _write(path, s, comments=comments))
     _say_left(path, schema.unreviewed(), as_json=as_json)
 
 
-def _write(path: Path, schema: Schema) -> None:
-    write_text(path, dump_schema(schema), force=True)
+def _comments(path: Path) -> dict[str, str]:
+    """Return why each attribute was drafted as it is, or what else stands above it."""
+    return {} if path.suffix == ".json" else comments_of(path.read_text(encoding="utf-8"))
+
+
+def _write(path: Path, schema: Schema, *, comments: Mapping[str, str]) -> None:
+    write_text(path, with_comments(dump_schema(schema), comments), force=True)
 
 
 def _say_left(path: Path, left: Sequence[str], *, as_json: bool) -> None:
@@ -164,11 +171,15 @@ def change(schema: Schema, name: str, facts: dict[str, Any]) -> Schema:
     return parse_schema(document, origin="changed schema")
 
 
-def _ask(schema: Schema, name: str, *, place: str, why: str | None) -> Schema | None:
+def _ask(
+    schema: Schema, name: str, *, place: str, why: str | None, reason: str | None = None
+) -> Schema | None:
     """Show one attribute and do what its reviewer answers; None to stop."""
     while True:
         for line in _describe(schema, name, place=place):
             say(line)
+        if reason:
+            say(f"    drafted so: {'; '.join(reason.splitlines())}")
         try:
             answer = typer.prompt("a/p/c/g/d/s/q", prompt_suffix="> ", default="s", err=True)
         except (EOFError, typer.Abort):

@@ -26,6 +26,7 @@ from silosynth.common.sampler import (
     Sampler,
     condition_on,
     describe_sampler,
+    ending_of,
     load_sampler,
     write_rows,
 )
@@ -105,7 +106,9 @@ def _others(path: Path, out: Path, *, force: bool) -> dict[Path, Sampler]:
     from silosynth.common.estimate import load_replicates  # it needs scipy
 
     others = load_replicates(path).others
-    places = [out.with_name(f"{out.stem}-{n:03d}{out.suffix}") for n in range(1, len(others) + 1)]
+    ending = out.name[len(out.name) - len(ending_of(out)) :]
+    stem = out.name.removesuffix(ending)
+    places = [out.with_name(f"{stem}-{n:03d}{ending}") for n in range(1, len(others) + 1)]
     for place in places:
         check_output(place, force=force)
     return dict(zip(places, others, strict=True))

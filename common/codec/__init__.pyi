@@ -20,8 +20,8 @@ from .notes import HARDLY, EncodingNote, add_notes, code_dtype
 from .numeric import NumericCodec
 from .ruled import keeps_rules, read_values, renumber
 from .written.columns import TableLike, as_table, is_instant, is_number, is_text
-from .written.form import Form, arrow_type, in_form, read_numbers, stored_name
-from .written.frames import Frame, read_sheet, sheet_names, to_pandas
+from .written.form import Form, arrow_type, as_spelled, in_form, read_numbers, stored_name
+from .written.frames import Frame, like_frame, read_sheet, sheet_facts, to_pandas
 from .written.parsing import (
     distinct,
     flatten,
@@ -54,6 +54,7 @@ __all__ = [
     "add_notes",
     "allowed_codes",
     "arrow_type",
+    "as_spelled",
     "as_table",
     "check_columns",
     "code_dtype",
@@ -74,6 +75,7 @@ __all__ = [
     "keeps_rules",
     "keys_at",
     "layout_of",
+    "like_frame",
     "modelled_texts",
     "narrow_spreads",
     "parse_conditions",
@@ -84,7 +86,7 @@ __all__ = [
     "read_values",
     "readable",
     "renumber",
-    "sheet_names",
+    "sheet_facts",
     "spell_edge",
     "stored_name",
     "summarise",

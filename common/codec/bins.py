@@ -323,3 +323,15 @@ def two_digits(low: float, high: float, *, step: float = 0.0) -> tuple[float, fl
     bottom, top = math.floor(low / unit) * unit, math.ceil(high / unit) * unit
     bottom, top = min(float(f"{bottom:.12g}"), low), max(float(f"{top:.12g}"), high)
     return bottom, top
+
+
+def stepped_bounds(value: float, low: float, high: float, *, step: Fraction) -> tuple[float, float]:
+    """Widen bounds so that both are a whole number of steps from a value between them.
+
+    >>> stepped_bounds(8, 3, 100, step=Fraction(5))
+    (3.0, 103.0)
+    """
+    near = Fraction(repr(value))
+    below = math.ceil((near - Fraction(repr(low))) / step)
+    above = math.ceil((Fraction(repr(high)) - near) / step)
+    return float(near - below * step), float(near + above * step)

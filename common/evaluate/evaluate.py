@@ -5,13 +5,21 @@ What comes out is **not** differentially private: it must stay where the real ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from silosynth.common.attacks import Attacked, attack, refuse_shared_rows
-from silosynth.common.codec import TableLike, as_table, distinct, flatten, to_texts
+from silosynth.common.codec import (
+    TableLike,
+    as_spelled,
+    as_table,
+    distinct,
+    flatten,
+    is_text,
+    to_texts,
+)
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.evaluate.impossible import impossible
 from silosynth.common.evaluate.joint import correlation_gaps, query_errors, value_distances
@@ -35,7 +43,7 @@ from silosynth.common.report import (
     Example,
     Measure,
 )
-from silosynth.common.schema import Schema
+from silosynth.common.schema import Attribute, Schema
 from silosynth.common.scores import Sides, Values, make_sides, read_values
 from silosynth.common.seeded import SeededWords
 
@@ -155,7 +163,7 @@ def _evaluate(
         mu=mu,
         exhibits=attacked.exhibits,
         audit=made.audit,
-        example=_example(given, sides.real.names, seed=seed),
+        example=_example(given, sides.real.names, schema=schema, seed=seed),
     )
 
 
@@ -280,22 +288,35 @@ def _apart(sides: Sides, *, seed: int) -> tuple[list[Measure], tuple[tuple[str, 
     ], told
 
 
-def _example(tables: Sequence[pa.Table], names: Sequence[str], *, seed: int) -> Example:
-    """Return ten rows of both tables, as they are spelled."""
+def _example(
+    tables: Sequence[pa.Table], names: Sequence[str], *, schema: Schema | None, seed: int
+) -> Example:
+    """Return ten rows of both tables, as they are spelled; typed ones as the real file is."""
+    types = {name: flatten(tables[0][name].slice(0, 1)).type for name in names}
+    texts = {n for n, t in types.items() if is_text(getattr(t, "value_type", t))}
+    known = {a.name: a for a in schema.attributes if a.name in texts} if schema else {}
     return Example(
         columns=tuple(names),
-        real=_rows(tables[0], names, seed=seed),
-        synthetic=_rows(tables[1], names, seed=seed),
+        real=_rows(tables[0], names, known={}, seed=seed),
+        synthetic=_rows(tables[1], names, known=known, seed=seed),
     )
 
 
-def _rows(table: pa.Table, names: Sequence[str], *, seed: int) -> tuple[tuple[str, ...], ...]:
-    """Spell ten rows chosen at random."""
+def _rows(
+    table: pa.Table, names: Sequence[str], *, known: Mapping[str, Attribute], seed: int
+) -> tuple[tuple[str, ...], ...]:
+    """Spell ten rows chosen at random.
+
+    Args: known: the attributes whose form values are written in, where they have types.
+    """
     words = SeededWords(seed=seed, purpose="example")
     places = pa.array(np.sort(words.permutation(table.num_rows)[:EXAMPLES]))
     spelled = []
     for name in names:
         values, positions = distinct(flatten(table[name].take(places)))
-        texts = to_texts(values).to_pylist()
-        spelled.append([texts[i] or "" for i in positions])
+        attribute = known.get(name)
+        texts = to_texts(values) if attribute is None else as_spelled(attribute, values)
+        absent = getattr(attribute, "missing_as", None) or ""
+        listed = texts.to_pylist()
+        spelled.append([absent if listed[i] is None else listed[i] for i in positions])
     return tuple(zip(*spelled, strict=True))

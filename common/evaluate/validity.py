@@ -83,7 +83,7 @@ def _keys(
         n
         for n in dict.fromkeys([*declared, *names])
         if n in real.column_names and n in synthetic.column_names
-        if n in declared or _repeats(real[n]) == 0
+        if n in declared or (_repeats(real[n]) == 0 and real[n].null_count < len(real[n]))
     ]
     return [
         _measure(

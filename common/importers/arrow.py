@@ -54,6 +54,8 @@ def _attribute(field: pa.Field) -> ImportedAttribute | None:
     if kind == "text":
         why = "text: left out of the model; make it categorical and list categories to include it"
         return describe_attribute(field.name, kind, notes=[why])
+    if kind == "empty":
+        return describe_attribute(field.name, kind)
     facts: dict[str, Any] = {"missing": True} if field.nullable else {}
     return describe_attribute(field.name, kind, facts=facts | _form(field.type, kind))
 
@@ -71,6 +73,8 @@ def _form(kind: pa.DataType, named: str) -> dict[str, Any]:
 
 def _kind(kind: pa.DataType) -> str | None:
     """Return the attribute kind of a column type; the values of a dictionary are data."""
+    if pt.is_null(kind):
+        return "empty"
     if pt.is_dictionary(kind):
         return "ordinal" if kind.ordered else "categorical"
     if pt.is_boolean(kind):

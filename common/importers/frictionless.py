@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from pydantic import ValidationError
 
 from silosynth.common.importers.imported import (
     ImportedAttribute,
@@ -20,6 +22,7 @@ from silosynth.common.importers.imported import (
     mapping_at,
     names_at,
 )
+from silosynth.common.schema import CsvDialect
 
 _KINDS = {
     "boolean": "boolean",
@@ -56,6 +59,33 @@ _TAKEN = frozenset(
 _RULES = frozenset(
     ["required", "unique", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]
 )
+_OF_A_RESOURCE: tuple[str, ...] = (
+    "name",
+    "path",
+    "schema",
+    "dialect",
+    "encoding",
+    "type",
+    "profile",
+    "title",
+)
+_OF_A_RESOURCE += ("description", "format", "mediatype", "scheme", "hash", "bytes", "$schema")
+_OF_A_DIALECT: tuple[str, ...] = (
+    "delimiter",
+    "quoteChar",
+    "header",
+    "headerRows",
+    "csv",
+    "doubleQuote",
+)
+_OF_A_DIALECT += ("lineTerminator", "csvddfVersion", "$schema")
+_ENCODINGS = {
+    **dict.fromkeys(("utf-8", "utf8", "utf-8-sig", "ascii", "us-ascii"), "utf-8"),
+    **dict.fromkeys(("latin-1", "latin1", "iso-8859-1", "iso8859-1"), "latin-1"),
+    **dict.fromkeys(("utf-16", "utf16"), "utf-16"),
+    **dict.fromkeys(("utf-16-le", "utf-16le"), "utf-16-le"),
+    **dict.fromkeys(("utf-16-be", "utf-16be"), "utf-16-be"),
+}
 _TRUTHS = {"true", "false", "1", "0", "t", "f", "yes", "no", "y", "n"}
 
 
@@ -68,23 +98,59 @@ def import_frictionless(
     document: Mapping[str, Any], *, name: str, table: str | None, origin: str
 ) -> ImportedSchema:
     """Return the schema document of a Table Schema; its constraints count as declared."""
+    written: dict[str, Any] = {}
+    told: list[str] = []
     if "resources" in document:
         resources = columns_at(document["resources"], where=f"{origin}: resources")
-        by_name = {str(r["name"]): r.get("schema") for r in resources}
-        name, chosen = choose_table(by_name, table=table, origin=origin)
-        document = mapping_at(chosen, where=f"{origin}: {name}: schema")
+        name, resource = choose_table(
+            {str(r["name"]): r for r in resources}, table=table, origin=origin
+        )
+        document = mapping_at(resource.get("schema"), where=f"{origin}: {name}: schema")
+        written, told = _written(resource)
     keys = names_at(document.get("primaryKey"), where=f"{origin}: primaryKey")
     absent = _absent(document.get("missingValues", [""]), where=f"{origin}: missingValues")
     fields = columns_at(document.get("fields"), where=f"{origin}: fields")
     known = ("fields", "primaryKey", "missingValues", "title", "description", "name", "$schema")
-    notes = [
+    notes = told + [
         f"{key.get('fields')}: refers to another table; synthetic rows will not join with it"
         for key in list_at(document.get("foreignKeys") or [], where=f"{origin}: foreignKeys")
         if isinstance(key, Mapping)
     ]
     notes += lost(document, taken=(*known, "foreignKeys", "fieldsMatch"))
     described = [_attribute(f, keys=keys, absent=absent) for f in fields]
-    return assemble(described, name=name, notes=notes)
+    made = assemble(described, name=name, notes=notes)
+    return replace(made, document={**made.document, **({"csv": written} if written else {})})
+
+
+def _written(resource: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return how a resource's text file is written, and what of that is lost."""
+    said, notes = resource.get("dialect") or {}, lost(resource, taken=_OF_A_RESOURCE)
+    if not isinstance(said, Mapping):
+        said, notes = {}, [*notes, "not taken over: dialect, which stands in another file"]
+    nested = said.get("csv")
+    dialect = {**said, **(nested if isinstance(nested, Mapping) else {})}
+    found: dict[str, Any] = {}
+    for key, fact in (("delimiter", "delimiter"), ("quoteChar", "quote"), ("header", "header")):
+        if key in dialect:
+            found[fact] = dialect[key]
+    if isinstance(row := (dialect.get("headerRows") or [1])[0], int) and row > 1:
+        found["skip"] = row - 1
+    if isinstance(encoding := resource.get("encoding"), str):
+        known = _ENCODINGS.get(encoding.lower().replace("_", "-"))
+        if known is None:
+            notes.append(f"not taken over: encoding {encoding}; store the file as UTF-8")
+        else:
+            found["encoding"] = known
+    notes += lost(dialect, taken=_OF_A_DIALECT)
+    kept: dict[str, Any] = {}
+    for fact, value in found.items():
+        try:
+            ordinary = getattr(CsvDialect(), fact) == getattr(CsvDialect(**{fact: value}), fact)
+        except ValidationError:
+            notes.append(f"not taken over: {fact} {value!r}")
+        else:
+            kept |= {} if ordinary else {fact: value}
+    return kept, [f"{resource['name']}: {note}" for note in notes]
 
 
 def _attribute(field: Mapping[str, Any], *, keys: list[str], absent: _Absent) -> ImportedAttribute:

@@ -10,9 +10,11 @@ from typing import Any
 from silosynth.common.codec import KINDS
 from silosynth.common.document import dump_document
 from silosynth.common.errors import InvalidSchema
+from silosynth.common.importers.settled import plain_bounds, settled
 from silosynth.common.schema import Schema, Source, parse_schema
 
 _GAP = re.compile(r"^(\s+(?:minimum|maximum|categories): null)$", re.MULTILINE)
+_NAME = re.compile(r"[^\x00-\x1f]{1,512}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,17 +70,18 @@ def describe_attribute(
     nothing learns stays in the table, empty.
     """
     given = {key: value for key, value in (facts or {}).items() if value is not None}
+    given = plain_bounds(kind, given)
     given |= {"blank": True} if kind == "text" else {}
     needed = {key: given.pop(key, None) for key in KINDS[kind].needs}
-    gap = any(value is None for value in needed.values())
-    document = {
-        "name": name,
-        "kind": kind,
-        **needed,
-        **given,
-        "source": (Source.UNREVIEWED if gap else source).value,
-    }
-    return ImportedAttribute(document=document, notes=tuple(notes))
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InvalidSchema(
+            f"a column is called {str(name)[:40]!r}",
+            hint="a name has 1 to 512 letters and marks, and no control sign; correct it there",
+        )
+    document, told = settled({"name": name, "kind": kind, **needed, **given})
+    gap = any(document[key] is None for key in needed)
+    document["source"] = (Source.UNREVIEWED if gap else source).value
+    return ImportedAttribute(document=document, notes=(*notes, *told))
 
 
 def assemble(
@@ -93,6 +96,9 @@ def assemble(
     if not attributes:
         raise InvalidSchema(f"{name}: describes no column that can be an attribute")
     known = [attribute.name for attribute in attributes]
+    twice = sorted({n for n in known if known.count(n) > 1}) if len({*known}) < len(known) else []
+    if twice:
+        raise InvalidSchema(f"{name}: {twice[0]!r} names two columns", hint="name them apart")
     head = {
         "name": re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")[:128] or "imported",
         "description": description,

@@ -6,6 +6,7 @@ dropped unless the user trusts them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -155,7 +156,7 @@ def _kind(column: Mapping[str, Any], declared: str) -> str:
     if declared == "numerical":
         whole = column.get("subtype") == "integer" or "Int" in _representation(column)
         return "integer" if whole else "real"
-    if declared == "categorical" and ("order" in column or "order_by" in column):
+    if declared == "categorical" and (column.get("order") or column.get("order_by")):
         return "ordinal"
     return _KINDS.get(declared, "text")
 
@@ -168,6 +169,11 @@ def _facts(
     column: Mapping[str, Any], kind: str, *, trust_ranges: bool
 ) -> tuple[dict[str, Any], list[str]]:
     facts: dict[str, Any] = {"missing": True}
+    stored = _representation(column).lower()
+    if kind == "integer" and re.fullmatch("u?int(8|16|32)|uint64", stored):
+        facts["stored"] = stored
+    if kind == "real" and stored == "float32":
+        facts["stored"] = "float"
     if kind == "datetime":
         facts |= date_format(column.get("datetime_format") or column.get("format"))
     private = {fact: _first(column, names) for fact, names in _ALIASES.items()}

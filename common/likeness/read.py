@@ -30,7 +30,12 @@ from silosynth.common.codec import (
 )
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidTable
-from silosynth.common.files import delimiter_of, packed, unreadable_table
+from silosynth.common.files import (
+    delimiter_of,
+    named_as_arrow_knows,
+    packed,
+    unreadable_table,
+)
 from silosynth.common.likeness.rows import Families, Held, Level
 from silosynth.common.schema import CsvDialect, Schema
 from silosynth.common.scores import Rows, is_table, merge_bins
@@ -314,7 +319,7 @@ def _options(dialect: CsvDialect, *, names: tuple[str, ...]) -> dict[str, Any]:
 def _lines(path: Path, dialect: CsvDialect, *, names: tuple[str, ...]) -> Iterator[pa.Table]:
     """Yield the rows of a text file; an empty field is null."""
     how = _options(dialect, names=names)
-    with csv.open_csv(path, **how) as reader:
+    with csv.open_csv(named_as_arrow_knows(path), **how) as reader:
         found = reader.schema.names
     convert = csv.ConvertOptions(
         column_types=dict.fromkeys(found, pa.string()),
@@ -322,7 +327,7 @@ def _lines(path: Path, dialect: CsvDialect, *, names: tuple[str, ...]) -> Iterat
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
     )
-    with csv.open_csv(path, **how, convert_options=convert) as reader:
+    with csv.open_csv(named_as_arrow_knows(path), **how, convert_options=convert) as reader:
         yield reader.schema.empty_table()
         for batch in reader:
             yield pa.Table.from_batches([batch])

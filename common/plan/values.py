@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -33,7 +33,12 @@ _LEVEL, _DIGIT, ENDINGS = "level-", "digit-", "endings"
 
 
 class PlannedTree(PlanModel):
-    """The points ``(first + k * stride) / 10^decimals`` of a number, ``join`` of them a leaf."""
+    """The points ``(first + k * stride) / 10^decimals`` of a number, ``join`` of them a leaf.
+
+    Of ``months`` they are months since 1970.
+    """
+
+    _ABSENT: ClassVar[frozenset[str]] = frozenset({"months"})
 
     first: int = Field(ge=-(2**62), le=2**62)
     stride: int = Field(ge=1, le=2**62)
@@ -41,6 +46,7 @@ class PlannedTree(PlanModel):
     points: int = Field(ge=2, le=2**48)
     real: bool
     join: int = Field(ge=1, le=2**48)
+    months: Literal[True] | None = None
 
     @model_validator(mode="after")
     def _counts(self) -> Self:
@@ -61,6 +67,7 @@ class PlannedTree(PlanModel):
             decimals=self.decimals,
             points=self.points,
             real=self.real,
+            months=bool(self.months),
         )
 
     @cached_property
@@ -113,6 +120,7 @@ def plan_trees(schema: Schema) -> dict[str, PlannedTree]:
             decimals=grid.decimals,
             points=grid.points,
             real=grid.real,
+            months=grid.months or None,
             join=leaves.join,
         )
     return {name: trees[name] for name in grids}

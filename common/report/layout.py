@@ -157,6 +157,8 @@ def _filters(mode: Mode) -> dict[str, Callable[..., Any]]:
         "least": held_plots.least_words,
         "draw_gain": held_plots.draw_gain,
         "plain": report_numbers.plain,
+        "moment": report_numbers.moment,
+        "span": report_numbers.span,
         "plot": partial(report_plots.draw_attribute, mode=mode),
         "heatmap": partial(report_plots.draw_heatmap, mode=mode),
     }

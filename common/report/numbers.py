@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, Context, Decimal
 
+import numpy as np
+
 MINUS, DASH, TIMES, SPACE = "\u2212", "\u2013", "\u00d7", "\u00a0"
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
@@ -72,6 +74,33 @@ def plain(value: float | None) -> str:
     ('0.9877', '1,234,567', '–')
     """
     return DASH if value is None else edge(value)
+
+
+def moment(microseconds: float | None) -> str:
+    """Write an instant since 1970 by its day, a dash where there is none.
+
+    >>> moment(1_577_880_000e6), moment(None)
+    ('2020-01-01', '–')
+    """
+    if microseconds is None:
+        return DASH
+    return str(np.datetime64(int(microseconds // 86_400e6), "D"))
+
+
+def span(microseconds: float | None) -> str:
+    """Write how long something takes, in days, hours or seconds, with four digits.
+
+    >>> span(129_600e6), span(5_400e6), span(12e6)
+    ('1.5 days', '1.5 hours', '12 seconds')
+    """
+    if microseconds is None:
+        return DASH
+    seconds = microseconds / 1e6
+    size, unit = next((s, u) for s, u in _SPANS if seconds >= s or s == 1)
+    return f"{plain(seconds / size)} {unit}"
+
+
+_SPANS = ((86_400, "days"), (3_600, "hours"), (1, "seconds"))
 
 
 def points(difference: float) -> str:

@@ -5,7 +5,7 @@ from .conditional import SHARE_BITS, WHOLE, CliqueMarginal, check_within, shares
 from .mixture import Mixture, NeuralSampler, TableSampler
 from .network import Layer, Network
 from .network_draw import condition_cells, draw_examples, load_network
-from .rows_file import form_of_file, write_batches, write_rows
+from .rows_file import ending_of, form_of_file, write_batches, write_rows
 from .sampler import (
     DrawsRows,
     Sampler,
@@ -57,6 +57,7 @@ __all__ = [
     "draw_examples",
     "dump_json",
     "dump_sampler",
+    "ending_of",
     "form_of_file",
     "load_network",
     "load_sampler",

@@ -17,6 +17,7 @@ from silosynth.common.codec import Codec, Form, code_dtype, modelled_texts
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
 from silosynth.common.generated import complete
+from silosynth.common.sampler.alike import Given, as_given
 from silosynth.common.sampler.conditional import (
     CliqueMarginal,
     Conditional,
@@ -32,7 +33,6 @@ from silosynth.common.values import Spread, edges_schema, grid_of
 
 if TYPE_CHECKING:
     from silosynth.common.codec import Frame
-
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LARGEST_BATCH = 2**24
@@ -106,6 +106,10 @@ class DrawnAlike:
 
         never_null = {a.name for a in self.schema.coded if a.stored and not a.missing}
         return to_pandas(draw(self, rows=rows, seed=seed), plain=never_null)
+
+    def draw_like(self: DrawsRows, table: Given, rows: int, *, seed: int) -> Given:
+        """Draw rows as a frame or table of the types of ``table``; see :func:`as_given`."""
+        return as_given(draw(self, rows=rows, seed=seed), table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -14,7 +14,14 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from silosynth.common.errors import InvalidTable
-from silosynth.common.files import SHEETS, TEXT_ENDINGS, delimiter_of, packed, unreadable_table
+from silosynth.common.files import (
+    SHEETS,
+    TEXT_ENDINGS,
+    delimiter_of,
+    named_as_arrow_knows,
+    packed,
+    unreadable_table,
+)
 from silosynth.common.schema import CsvDialect
 from silosynth.common.seeded import SeededWords
 
@@ -164,7 +171,7 @@ def _lines(
             quoted_strings_can_be_null=False,
         ),
     }
-    with pacsv.open_csv(path, **options) as reader:
+    with pacsv.open_csv(named_as_arrow_knows(path), **options) as reader:
         yield from reader
 
 

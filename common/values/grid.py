@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import time
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 
@@ -27,6 +29,12 @@ _MOST_POINTS = 2**48
 _MOST_TICK = 2**52
 """Ticks up to here are told apart as float64."""
 
+_EON = 10_000 * 12
+"""Months from 1970 on, or before it, that no instant is beyond."""
+
+_CALENDAR = {Resolution.YEAR: 12, Resolution.QUARTER: 3, Resolution.MONTH: 1}
+"""Resolutions whose points are not one length apart, in months."""
+
 _DIGITS = 12
 """A real without ``decimals`` is told apart to so many digits of its span."""
 
@@ -35,9 +43,10 @@ _DIGITS = 12
 class ValueGrid:
     """The points ``(first + k * stride) / 10^decimals`` for ``0 <= k < points``.
 
-    A tick is 10^-decimals; of instants, a microsecond. A number belongs to the nearest point
-    where it is ``real``, else to the point at or below it; beyond the bounds, to the first or the
-    last.
+    A tick is 10^-decimals; of instants, a microsecond. Of ``months`` it is a month since 1970, and
+    numbers are microseconds still: a point is the start of its month. A number belongs to the
+    nearest point where it is ``real``, else to the point at or below it; beyond the bounds, to the
+    first or the last.
 
     >>> ValueGrid(first=0, stride=1, decimals=2, points=101, real=True).find(np.array([0.29, 7.0]))
     array([ 29, 100])
@@ -48,6 +57,7 @@ class ValueGrid:
     decimals: int
     points: int
     real: bool = False
+    months: bool = False
 
     def __post_init__(self) -> None:
         last = self.first + self.stride * (self.points - 1)
@@ -56,7 +66,7 @@ class ValueGrid:
             and 1 <= self.points <= _MOST_POINTS
             and -400 <= self.decimals <= 20
             and max(abs(self.first), abs(last)) <= 2**62
-            and not (self.real and self.stride != 1)
+            and not (self.months and (self.real or self.decimals or max(-self.first, last) > _EON))
         ):
             raise InvalidSchema("the points of a number are out of range")
 
@@ -67,8 +77,14 @@ class ValueGrid:
         """
         if self.real:
             with np.errstate(over="ignore"):
-                ticks = np.floor(self._scaled(numbers) + 0.5)
-            place = ticks - self.first
+                scaled = self._scaled(numbers)
+                # The first tick is taken off last where it can be, as it is in SQL.
+                apart = np.floor(scaled + 0.5) - self.first
+            place = (
+                apart if self.stride == 1 else np.floor((scaled - self.first) / self.stride + 0.5)
+            )
+        elif self.months:
+            place = np.floor((_months(numbers) - self.first) / self.stride)
         else:
             place = np.floor((numbers - self.first) / self.stride)
         points: np.ndarray = np.clip(place, 0, self.points - 1).astype(np.int64)
@@ -77,6 +93,8 @@ class ValueGrid:
     def values(self, points: np.ndarray) -> np.ndarray:
         """Return (rows,) the numbers at ``points``: float64 of a real, else int64."""
         ticks = self.first + points.astype(np.int64) * self.stride
+        if self.months:
+            return ticks.astype("datetime64[M]").astype("datetime64[us]").astype(np.int64)
         if not self.real:
             return ticks
         whole = ticks.astype(np.float64)
@@ -91,6 +109,9 @@ class ValueGrid:
         if self.real:
             power = float(10 ** abs(self.decimals))
             tick = number * power if self.decimals >= 0 else number / power
+        elif self.months:
+            # A microsecond into a month, the next one is the first that is not below.
+            tick = float(_months(np.array([math.ceil(number) - 1]))[0] + 1)
         place = math.ceil((tick - self.first) / self.stride - 1e-6)
         return min(max(place, 0), self.points)
 
@@ -98,9 +119,10 @@ class ValueGrid:
         """Return the number from which on numbers belong to ``point`` or a later one."""
         tick = self.first + point * self.stride
         if not self.real:
-            return float(tick)
+            return float(self.values(np.array([point]))[0] if self.months else tick)
         power = float(10 ** abs(self.decimals))
-        return (tick - 0.5) / power if self.decimals >= 0 else (tick - 0.5) * power
+        low = tick - self.stride / 2
+        return low / power if self.decimals >= 0 else low * power
 
     @property
     def phase(self) -> int:
@@ -113,8 +135,15 @@ class ValueGrid:
         return scaled
 
 
-_CALENDAR = (Resolution.MONTH, Resolution.QUARTER, Resolution.YEAR)
-"""Resolutions whose points are not one length apart."""
+def _months(numbers: np.ndarray) -> np.ndarray:
+    """Return (rows,) int64, the months since 1970 that microseconds lie in."""
+    # Whole numbers stay whole: those before 1685 are no floats of their own.
+    inside = np.clip(numbers, -_EON * 28 * DAY, _EON * 28 * DAY)
+    moments = np.floor(inside).astype(np.int64).astype("datetime64[us]")
+    months: np.ndarray = moments.astype("datetime64[M]").astype(np.int64)
+    return months
+
+
 _MONDAY = -3 * DAY
 """The Monday before 1970, in microseconds."""
 _TIMES = ("datetime", "time", "duration")
@@ -129,13 +158,12 @@ def grid_of(attribute: NumericAttribute) -> ValueGrid | None:
             points = (attribute.maximum - attribute.minimum) // step + 1
             return _grid(first=attribute.minimum, stride=step, decimals=0, points=points)
         case "real":
-            # Points of another step than a power of ten are drawn inside bins alone.
-            return None if attribute.step is not None else _real_grid(attribute)
+            return _real_grid(attribute) if attribute.step is None else _stepped_grid(attribute)
         case "datetime" if attribute.resolution is None:
             return _instant_grid(attribute, stride=DAY if _whole_days(attribute) else MICROSECONDS)
         case "datetime" | "time" | "duration":
             if attribute.resolution in _CALENDAR:
-                return None
+                return _month_grid(attribute, stride=_CALENDAR[attribute.resolution])
             monday = _MONDAY if attribute.resolution is Resolution.WEEK else 0
             return _instant_grid(attribute, stride=_ticks(attribute), start=monday)
         case _:
@@ -252,6 +280,30 @@ def _real_grid(attribute: RealAttribute) -> ValueGrid | None:
     return _grid(first=first, stride=1, decimals=decimals, points=last - first + 1, real=True)
 
 
+def _stepped_grid(attribute: RealAttribute) -> ValueGrid | None:
+    """Return the points of a real with a step: ``minimum + k * step``, in exact decimals."""
+    low, high = (Decimal(repr(float(x))) for x in (attribute.minimum, attribute.maximum))
+    step = Decimal(repr(attribute.step))
+    decimals = max(-int(x.normalize().as_tuple().exponent) for x in (low, step) if x)
+    # Larger powers of ten are no floats.
+    if not -22 <= decimals <= 20 or max(abs(low), abs(high)).scaleb(decimals) > _MOST_TICK:
+        return None
+    first, stride = int(low.scaleb(decimals)), int(step.scaleb(decimals))
+    # A bound that is on a point but for rounding is one.
+    points = math.floor(Fraction(high - low) / Fraction(step) + Fraction(1, 10**6)) + 1
+    return _grid(first=first, stride=stride, decimals=decimals, points=points, real=True)
+
+
+def _month_grid(attribute: NumericAttribute, *, stride: int) -> ValueGrid | None:
+    """Return the starts of months that are ``stride`` apart, inside the bounds."""
+    low, high = (round(x * MICROSECONDS) for x in attribute.limits())
+    # From the first start that is not before the lower bound, to the last that is not after.
+    ends = _months(np.array([low - 1, high])) // stride
+    first, last = int(ends[0]) + 1, int(ends[1])
+    points = last - first + 1
+    return _grid(first=first * stride, stride=stride, decimals=0, points=points, months=True)
+
+
 def _instant_grid(attribute: NumericAttribute, *, stride: int, start: int = 0) -> ValueGrid | None:
     """Return the points of instants, times or spans from the lower bound on.
 
@@ -270,9 +322,17 @@ def _whole_days(attribute: DatetimeAttribute) -> bool:
 
 
 def _grid(
-    *, first: int, stride: int, decimals: int, points: int, real: bool = False
+    *,
+    first: int,
+    stride: int,
+    decimals: int,
+    points: int,
+    real: bool = False,
+    months: bool = False,
 ) -> ValueGrid | None:
     """Return a grid of at least two points that are not too many."""
     if not 2 <= points <= _MOST_POINTS:
         return None
-    return ValueGrid(first=first, stride=stride, decimals=decimals, points=points, real=real)
+    return ValueGrid(
+        first=first, stride=stride, decimals=decimals, points=points, real=real, months=months
+    )

@@ -194,7 +194,9 @@ def leaves_within(grid: ValueGrid, *, most_cells: int) -> Leaves:
 def endings_of(grid: ValueGrid) -> Endings | None:
     """Return the partition by round numbers, where there are enough points for it to matter."""
     known: tuple[int, ...] = _NUMBER_ENDINGS
-    if not grid.real and grid.stride in (MICROSECONDS, DAY):
+    if grid.months:
+        known = ()
+    elif not grid.real and grid.stride in (MICROSECONDS, DAY):
         known = _TIME_ENDINGS if grid.stride == MICROSECONDS else ()
     moduli = tuple(m for m in known if m * 32 <= grid.points)
     if grid.points < _FEWEST_WITH_ENDINGS or not moduli:

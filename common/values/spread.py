@@ -39,6 +39,7 @@ class SpreadData(PlainModel):
     mass: tuple[_Share, ...] = Field(max_length=_MOST_PIECES)
     moduli: tuple[Annotated[int, Field(ge=1, le=2**48)], ...] = ()
     heaps: tuple[_Share, ...] = ()
+    months: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +132,8 @@ class Spread:
     def dump(self) -> dict[str, Any]:
         """Return the spread as plain data."""
         grid = self.grid
+        # Files of other numbers stay what they were.
+        left_out = None if grid.months else {"months"}
         return SpreadData(
             first=grid.first,
             stride=grid.stride,
@@ -143,7 +146,8 @@ class Spread:
             mass=tuple(self.mass.tolist()),
             moduli=self.moduli,
             heaps=self.heaps,
-        ).model_dump(mode="json")
+            months=grid.months,
+        ).model_dump(mode="json", exclude=left_out)
 
     def _heaped(self, piece: np.ndarray, inner: np.ndarray, *, uniform: Uniform) -> np.ndarray:
         """Return a point of each piece, round numbers as often as heaps say."""
@@ -228,6 +232,7 @@ def parse_spread(data: object) -> Spread:
         decimals=plain.decimals,
         points=plain.points,
         real=plain.real,
+        months=plain.months,
     )
     return Spread(
         grid=grid,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from dataclasses import dataclass
 from typing import Annotated
@@ -26,7 +27,7 @@ class BudgetFlags:
 
     epsilon: Annotated[float, "Most privacy loss of one person, in one silo."]
     delta: Annotated[float, "Probability that this does not hold."]
-    silos: Annotated[str, "Names of the silos, with commas between."]
+    silos: Annotated[str, "Names of the silos, with commas between; quote one that has a comma."]
 
     def read(self) -> tuple[str, ...]:
         """Return the keys of the silos."""
@@ -115,8 +116,17 @@ def read_lacks(text: str | None) -> dict[str, tuple[str, ...]] | None:
 
 
 def read_silo_names(text: str) -> tuple[str, ...]:
-    """Return the keys of silos whose names people gave, and say where a key is another text."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    """Return the keys of silos whose names people gave, and say where a key is another text.
+
+    A name that has a comma stands in quotes, as in a text file.
+    """
+    fields = next(csv.reader([text], skipinitialspace=True), [])
+    names = [name.strip() for name in fields if name.strip()]
+    if not names:
+        raise InvalidArgument("no silo is named", hint="write --silos north,south")
+    if len(names) > 1 and len(names) > len(text.replace(", ", "").split(",")):
+        listed = " and ".join(map(repr, names[:5])) + (" ..." if names[5:] else "")
+        say(f"{len(names)} silos: {listed}; put a name that has a comma into quotes")
     keys = [machine_key(name) for name in names]
     for name, key in zip(names, keys, strict=True):
         if name != key:

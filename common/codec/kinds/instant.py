@@ -27,7 +27,14 @@ from silosynth.common.codec.numeric import NumericCodec, Scale
 from silosynth.common.codec.written.columns import is_instant, is_number
 from silosynth.common.codec.written.moment_parts import FINE, said_words
 from silosynth.common.codec.written.moment_words import LEAP_YEAR, is_yearless
-from silosynth.common.codec.written.moments import epoch_text, write_instants
+from silosynth.common.codec.written.moments import (
+    are_months,
+    epoch_text,
+    has_offsets,
+    local_instants,
+    midnights,
+    write_instants,
+)
 from silosynth.common.codec.written.parsing import (
     numbers_as_text,
     to_microseconds,
@@ -80,13 +87,18 @@ _ZONES = (
 def _read(attribute: DatetimeAttribute, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     if attribute.format is not None:
         column = numbers_as_text(column)
-    return to_microseconds(column, format=attribute.format, words=attribute.words)
+    instants, unreadable = to_microseconds(column, format=attribute.format, words=attribute.words)
+    if attribute.local and attribute.zone is not None and has_offsets(column):
+        instants = local_instants(instants, zone=attribute.zone)
+    return instants, unreadable
 
 
 def _build(attribute: DatetimeAttribute, numbers: np.ndarray, absent: np.ndarray) -> pa.Array:
     """Return a date, a timestamp without a zone or one in it, as the schema says."""
     whole = pa.array(np.floor(numbers).astype(np.int64), mask=absent)
     if attribute.zone is not None:
+        if attribute.local:
+            return midnights(whole, zone=attribute.zone)
         return whole.cast(pa.timestamp("us", tz=attribute.zone))
     if attribute.resolution in _DAYS:
         return whole.cast(pa.timestamp("us")).cast(pa.date32(), safe=False)
@@ -172,10 +184,20 @@ def _typed(column: ColumnFacts) -> Proposal:
     kind = column.values.type
     instants, _ = to_microseconds(column.values, format=None)
     zoned = pt.is_timestamp(kind) and kind.tz is not None
-    finest = "day" if pt.is_date(kind) else _finest(instants)
-    finest = "hour" if zoned and finest == "day" else finest
+    local = local_instants(instants, zone=kind.tz) if zoned else instants
+    finest = "day" if pt.is_date(kind) else _finest(local)
+    if zoned and finest != "day":
+        finest = "hour" if (f := _finest(instants)) == "day" else f
+    instants = local if finest == "day" else instants
+    finest = _or_months(instants, finest)
     facts = {"kind": "datetime", "resolution": finest, **_bounds(instants, finest=finest)}
+    facts |= {"format": "%Y-%m-%d"} if finest == "month" and not zoned else {}
     return Proposal(facts=facts | ({"zone": kind.tz} if zoned else {}))
+
+
+def _or_months(instants: np.ndarray, finest: str) -> str:
+    """Return month for days that are all the first of one, and many."""
+    return "month" if finest == "day" and are_months(instants, more_than=FEW) else finest
 
 
 def _written_iso(column: ColumnFacts, instants: np.ndarray) -> Proposal:
@@ -189,6 +211,8 @@ def _written_iso(column: ColumnFacts, instants: np.ndarray) -> Proposal:
     facts: dict[str, Any] = {"kind": "datetime", "resolution": finest}
     facts |= _bounds(instants, finest=finest)
     if column.matches(_ISO_DAY):
+        if _or_months(instants, finest) == "month":
+            facts |= {"resolution": "month", "format": "%Y-%m-%d"}
         return Proposal(facts=facts, why=_far_off(column, instants))
     partly = "some are written without a time of day; all come out with one"
     fractions = column.some_match(r":\d{2}\.\d") and not column.matches(r":\d{2}\.\d")
@@ -210,6 +234,9 @@ def _written_iso(column: ColumnFacts, instants: np.ndarray) -> Proposal:
     apart = " " if column.matches(rf" {_OFFSET}") else ""
     spelled = f"%Y-%m-%d{separator}{clock}{apart}{written}"
     facts |= {"zone": zone, "format": spelled, "stored": "timestamp[us]"}
+    local = local_instants(instants, zone=zone)
+    if _finest(local) == "day":
+        facts |= {"resolution": "day", **_bounds(local, finest="day")}
     return Proposal(facts=facts, why=(*why, *told, *_far_off(column, instants)))
 
 
@@ -280,6 +307,7 @@ def _proposed(
     finest = _resolution_of(chosen)
     if finest == "microsecond" and column.matches(MILLISECONDS):
         finest = "millisecond"
+    finest = finest if "z" in reading_format(chosen) else _or_months(instants, finest)
     bounds = _bounds(instants, finest=finest)
     if chosen == "%Y%m" and bounds["minimum"][:4] == bounds["maximum"][:4]:
         return None

@@ -89,10 +89,11 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     step = int(np.gcd.reduce((finite - low).astype(np.int64))) if len(finite) > FEW else 1
     bottom, top = (int(b) for b in two_digits(low, high, step=1.0))
     why = [*_clock(column, finite)]
-    if step > 1 and low % step == 0:
-        bottom, top = bottom // step * step, -(-top // step) * step
+    if step > 1:
+        bottom, top = low - -(-(low - bottom) // step) * step, low - (low - top) // step * step
         facts |= {"step": step}
-        why.append(f"all are multiples of {step}")
+        off = f"{low % step} more than " if low % step else ""
+        why.append(f"all are {off}multiples of {step}")
     facts |= _within(column.kind, bottom, top, step=facts.get("step", 1))
     if len(finite) <= FEW and low < high:
         why.append(

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
-from silosynth.common.codec.bins import Grid, bin_words, grid_of, two_digits
-from silosynth.common.codec.facts import ColumnFacts, Proposal
+from silosynth.common.codec.bins import Grid, bin_words, grid_of, stepped_bounds, two_digits
+from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.integer import wearing
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
@@ -73,6 +73,13 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     if decimals is not None:
         bottom, top = round(bottom, decimals), round(top, decimals)
         facts |= {"decimals": decimals}
+        if (step := _step(finite, decimals=decimals)) > 1:
+            facts |= {"step": step / 10**decimals}
+            del facts["decimals"]
+            bottom, top = (
+                round(x, decimals)
+                for x in stepped_bounds(low, bottom, top, step=Fraction(step, 10**decimals))
+            )
     places = _places(column, most=decimals)
     if places:
         spelled = {"spelled": {**spelled.get("spelled", {}), "places": places}}
@@ -88,6 +95,16 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     if len(finite) < len(numbers):
         why.append("infinite values count as the nearest bound; list them in missing_apart to keep")
     return Proposal(facts={**facts, "minimum": bottom, "maximum": top, **spelled}, why=tuple(why))
+
+
+def _step(numbers: np.ndarray, *, decimals: int) -> int:
+    """Return the step between values as so many last decimals, 1 where there are few values."""
+    ticks = np.rint(numbers * 10.0**decimals)
+    if len(numbers) <= FEW or np.abs(ticks).max() >= _EXACT:
+        return 1
+    step = int(np.gcd.reduce((ticks - ticks.min()).astype(np.int64)))
+    # Values that are off a coarser step are written by their decimals.
+    return step if len(repr(step / 10**decimals).partition(".")[2]) >= decimals else 1
 
 
 def _float_of(column: ColumnFacts) -> type[np.floating[Any]]:

@@ -28,7 +28,8 @@ TableLike: TypeAlias = "pa.Table | pa.RecordBatch | Frame | ArrowStream"
 def as_table(table: TableLike, *, origin: str = "table") -> pa.Table:
     """Return an Arrow table; raise InvalidTable for anything that is none.
 
-    Objects of mixed types in a pandas column become text, so that no value can raise.
+    Objects of mixed types in a pandas column become text, so that no value can raise. A column
+    without a name is called after its place.
     """
     if isinstance(table, pa.Table):
         result = table
@@ -42,17 +43,43 @@ def as_table(table: TableLike, *, origin: str = "table") -> pa.Table:
         try:
             result = pa.table(table)
         except (pa.ArrowException, TypeError, ValueError) as err:
-            raise InvalidTable(
-                f"{origin}: holds a column of a type that Arrow has not",
-                hint="cast it to a shorter number or to text",
-            ) from err
+            raise _unknown(table, origin=origin) from err
     else:
         raise InvalidTable(
             f"{origin}: {type(table).__name__} is not a table",
             hint="give an Arrow table, a pandas or polars frame, or a path",
         )
+    names = [name.strip(" ") and name for name in result.column_names]
+    if not all(names):
+        names = [name or f"column_{place}" for place, name in enumerate(names, start=1)]
+        result = result.rename_columns(names)
     refuse_twins(result.column_names, origin=origin)
     return _without_views(result)
+
+
+def _unknown(table: ArrowStream, *, origin: str) -> InvalidTable:
+    """Say why Arrow takes no table from what could give one."""
+    try:
+        pa.chunked_array(table)
+    except (pa.ArrowException, TypeError, ValueError):
+        pass
+    else:
+        return InvalidTable(
+            f"{origin}: is one column and not a table", hint="make it a frame, as by .to_frame()"
+        )
+    column = getattr(table, "__getitem__", dict[str, object]().get)
+    for name in getattr(table, "columns", ()):
+        try:
+            pa.chunked_array(column(name))
+        except (pa.ArrowException, TypeError, ValueError):
+            return InvalidTable(
+                f"{origin}: column {name!r} has a type that Arrow has not",
+                hint="cast it to a shorter number or to text",
+            )
+    return InvalidTable(
+        f"{origin}: holds a column of a type that Arrow has not",
+        hint="cast it to a shorter number or to text",
+    )
 
 
 def _without_views(table: pa.Table) -> pa.Table:

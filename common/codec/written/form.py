@@ -13,7 +13,7 @@ from silosynth.common.codec.kinds.identifier import fresh_keys
 from silosynth.common.codec.kinds.table import codec_of, kind_of, spell_special
 from silosynth.common.codec.numeric import NumericCodec
 from silosynth.common.codec.written.columns import is_number, is_text
-from silosynth.common.codec.written.parsing import to_numbers
+from silosynth.common.codec.written.parsing import to_numbers, to_texts
 from silosynth.common.schema import Attribute, NumericAttribute, as_numeric
 
 _UNITS = re.compile(r"^(timestamp|duration|time32|time64)\[(\w+)\]$")
@@ -106,6 +106,14 @@ def in_form(
         # No word stands in a column of numbers: what is missing in words is null there.
         return pa.array(numbers, mask=np.isnan(numbers)).cast(wanted)
     return _cast(_with_numbers(attribute, values, codes=codes), wanted)
+
+
+def as_spelled(attribute: Attribute, values: pa.Array) -> pa.Array:
+    """Return typed values as a text file would have them; texts, and lists, as they are."""
+    spell = kind_of(attribute).spell
+    if spell is None or as_numeric(attribute) is None or is_text(values.type):
+        return to_texts(values)
+    return spell(attribute, values)
 
 
 def _has_words(attribute: Attribute) -> bool:

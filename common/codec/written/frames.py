@@ -6,6 +6,7 @@ asked for, because pandas takes 40 MB and a second, which a gateway that waits d
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import warnings
 from collections.abc import Collection
@@ -35,14 +36,30 @@ def from_pandas(frame: Frame) -> pa.Table:
 
 
 def to_pandas(table: pa.Table, *, plain: Collection[str] = ()) -> Frame:
-    """Return a decoded table as pandas: ordered categories kept, whole numbers nullable.
+    """Return a decoded table as pandas: ordered categories kept, whole and truth values nullable.
 
     Args: plain: columns that come back as NumPy's own types, since they are never null.
     """
     nullable = {pa.from_numpy_dtype(kind.lower()): pandas_dtype(kind) for kind in _NULLABLE}
+    truths = {f.name for f in table.schema if pa.types.is_boolean(f.type)}
     frame: Frame = table.to_pandas(types_mapper=nullable.get)
     kinds = {name: str(frame[name].dtype) for name in plain}
-    return frame.astype({name: kind.lower() for name, kind in kinds.items() if kind in _NULLABLE})
+    kinds = {name: kind.lower() for name, kind in kinds.items() if kind in _NULLABLE}
+    holey = {name: "boolean" for name in truths if frame[name].dtype == object}
+    return frame.astype(kinds | holey)
+
+
+def like_frame(table: pa.Table, frame: Frame) -> Frame:
+    """Return a decoded table as pandas, each column of the type that ``frame`` has it in.
+
+    One that the values do not go into keeps its own.
+    """
+    made = to_pandas(table)
+    for name in made.columns:
+        if name in frame.columns and made[name].dtype != frame[name].dtype:
+            with contextlib.suppress(TypeError, ValueError, OverflowError, pa.ArrowException):
+                made[name] = made[name].astype(frame[name].dtype)
+    return made
 
 
 def read_instants(texts: pa.Array, *, format: str | None) -> pa.Array:
@@ -76,21 +93,28 @@ def read_sheet(path: Path) -> pa.Table:
             return from_pandas(other(path))
         except (struct.error, IndexError, EOFError, OverflowError) as err:
             raise ValueError("is damaged") from err
-    cells = pd.read_excel(path, header=None, dtype=object, keep_default_na=False, na_values=[""])
-    filled = cells.notna().sum(axis=1).to_numpy()
-    wide = filled >= min(_FEWEST_NAMES, cells.shape[1])
-    cells = cells.iloc[int(wide.argmax()) if wide.any() else 0 :]
+    cells = _cells(path)
+    cells = cells.iloc[_titles(cells) :]
     names = ["" if name != name else str(name) for name in cells.iloc[0]] if len(cells) else []
     columns = [_convert(cells.iloc[1:, i].infer_objects()) for i in range(len(names))]
     return pa.Table.from_arrays(columns, names=names)
 
 
-def sheet_names(path: Path) -> list[str]:
-    """Return the sheets of an Excel file; none of another kind of file."""
-    if path.suffix.lower() not in (".xlsx", ".xlsm"):
-        return []
-    with pd.ExcelFile(path) as file:
-        return [str(name) for name in file.sheet_names]
+def sheet_facts(path: Path) -> tuple[list[str], int]:
+    """Return the names of an Excel file's sheets, and the rows above the names in the first."""
+    with pd.ExcelFile(path) as book:
+        return [str(name) for name in book.sheet_names], _titles(_cells(path))
+
+
+def _cells(path: Path) -> Frame:
+    return pd.read_excel(path, header=None, dtype=object, keep_default_na=False, na_values=[""])
+
+
+def _titles(cells: Frame) -> int:
+    """Return how many rows stand above the first that has more than one cell."""
+    filled = cells.notna().sum(axis=1).to_numpy()
+    wide = filled >= min(_FEWEST_NAMES, cells.shape[1])
+    return int(wide.argmax()) if wide.any() else 0
 
 
 def _read_stata(path: Path) -> Frame:

@@ -196,3 +196,46 @@ def says_something(trimmed: pa.Array) -> np.ndarray:
 def epoch_text(seconds: float) -> str:
     """Write seconds since 1970 in UTC as ISO 8601."""
     return datetime.fromtimestamp(seconds, tz=UTC).isoformat()
+
+
+def local_instants(instants: np.ndarray, *, zone: str) -> np.ndarray:
+    """Return (rows,) float64, what clocks of a zone show at microseconds since 1970 in UTC."""
+    gone = np.isnan(instants)
+    whole = pa.array(np.where(gone, 0, instants).astype(np.int64), mask=gone)
+    there = pc.local_timestamp(whole.cast(pa.timestamp("us", tz=zone)))
+    shown = there.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return np.where(gone, np.nan, shown.astype(np.float64))
+
+
+def midnights(days: pa.Array, *, zone: str) -> pa.Array:
+    """Return the instants at which days begin in a zone, given as microseconds of its clocks.
+
+    A day whose midnight there is not, since clocks are put forward then, begins with the first
+    moment after it; one that has two, with the earlier.
+    """
+    clocks = days.cast(pa.timestamp("us"))
+    return pc.assume_timezone(clocks, timezone=zone, ambiguous="earliest", nonexistent="latest")
+
+
+_OFFSET = r"(Z|[+-]\d{2}:?\d{2})$"
+
+
+def has_offsets(column: pa.Array) -> bool:
+    """Say whether values are moments everywhere, and not the clocks of one place."""
+    kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
+    if pt.is_timestamp(kind):
+        return kind.tz is not None
+    if not is_text(kind):
+        return False
+    values, _ = distinct(column)
+    found = pc.match_substring_regex(trim(values.cast(pa.large_string())), _OFFSET)
+    return bool(pc.any(found).as_py())
+
+
+def are_months(instants: np.ndarray, *, more_than: int) -> bool:
+    """Say whether instants are all the first moments of months, of more than so many."""
+    there = instants[~np.isnan(instants)].astype("datetime64[us]")
+    months = there.astype("datetime64[M]")
+    if not (months.astype("datetime64[us]") == there).all():
+        return False
+    return len(np.unique(months)) > more_than

@@ -252,15 +252,16 @@ class DatetimeAttribute(BaseTemporal):
         default=None, description="strptime format of text columns; ISO 8601 without it"
     )
     zone: Zone | None = since(
-        2, default=None, description="the zone that instants are written in; none without it"
+        2,
+        default=None,
+        description="the zone that instants are written in and days are of; none without it",
     )
     words: MomentWords | None = since(2, default=None, description=_WORDS)
 
-    @model_validator(mode="after")
-    def _zoned(self) -> Self:
-        if self.zone is not None and self.resolution in WHOLE_DAYS:
-            raise ValueError(f"a {self.resolution} has no zone; leave zone out")
-        return self
+    @property
+    def local(self) -> bool:
+        """Say whether values are days, months or years as the clocks of a zone have them."""
+        return self.zone is not None and self.resolution in WHOLE_DAYS
 
     def limits(self) -> tuple[float, float]:
         """Return the bounds in seconds since 1970-01-01T00:00:00Z."""

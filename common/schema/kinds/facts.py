@@ -23,6 +23,7 @@ from silosynth.common.schema.kinds.attributes import (
     TimeAttribute,
 )
 from silosynth.common.schema.kinds.bases import UNEVEN, bounds_of, scale_of, scaled
+from silosynth.common.schema.kinds.forms import Resolution
 
 _LONGEST_STEP = 366 * 86_400e6
 """In microseconds: how far an instant that is worked out moves at most, to be one of its form."""

@@ -279,7 +279,7 @@ class CsvDialect(PlainModel):
 
     delimiter: str = Field(default=",", min_length=1, max_length=1, pattern=r"^[^\w\s\"]|[\t ]$")
     quote: Literal['"', "'"] = '"'
-    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+    encoding: Literal["utf-8", "latin-1", "utf-16", "utf-16-le", "utf-16-be"] = "utf-8"
     newline: Literal["\n", "\r\n"] = "\n"
     skip: int = Field(default=0, ge=0, le=1000, description="lines before the header")
     header: bool = Field(default=True, description="the first line names the columns")
@@ -295,7 +295,7 @@ class CsvDialect(PlainModel):
     @model_validator(mode="after")
     def _marked(self) -> Self:
         if self.mark and self.encoding != "utf-8":
-            raise ValueError("mark is said of UTF-8; UTF-16 always has one")
+            raise ValueError("mark is said of UTF-8 alone")
         return self
 
     def reads_as(self, other: CsvDialect) -> bool:

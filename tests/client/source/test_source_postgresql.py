@@ -344,6 +344,52 @@ def test_points_are_those_of_rows_mapped_by_hand(uri: str, push_down: bool) -> N
     assert all(np.array_equal(a, b) for a, b in zip(mapped, plain, strict=True))
 
 
+@pytest.mark.parametrize("resolution", ["month", "year"])
+def test_points_of_months_and_of_any_step_are_those_that_are_found_here(
+    uri: str, resolution: str
+) -> None:
+    number = {"name": "w", "kind": "real", "minimum": -1, "maximum": 900, "step": 0.7}
+    instant = {"name": "m", "kind": "datetime", "minimum": "1901-02-03", "maximum": "2015-01-01"}
+    schema = parse_schema(
+        {"name": "w", "attributes": [number, instant | {"resolution": resolution}]}
+    )
+    questions = [
+        ValueQuestion(attribute=name, partition=Leaves(grid=grid, join=1))
+        for name, grid in refined_attributes(schema).items()
+    ]
+    query = (
+        "SELECT n * 0.35::float8 - 3 AS w, "
+        "timestamp '1900-01-31 23:59:59.999999' + n * interval '11 days' AS m "
+        "FROM generate_series(0, 4000) AS n"
+    )
+    there, here = (
+        open_source(spec(uri, push_down=push_down, query=query), schema=schema).count_values(
+            questions
+        )
+        for push_down in (True, False)
+    )
+    assert {q.attribute for q in questions} == {"w", "m"}
+    assert all(np.array_equal(a, b) for a, b in zip(there, here, strict=True))
+
+
+def test_days_of_a_zone_are_not_counted_on_a_server(uri: str) -> None:
+    """The server's clock would say which day a moment is of, and not the schema's zone."""
+    day = {"name": "m", "kind": "datetime", "minimum": "2019-01-01", "maximum": "2021-01-01"}
+    day |= {"resolution": "day", "zone": "America/New_York", "source": "public"}
+    schema = parse_schema({"name": "w", "attributes": [day]})
+    query = "SELECT timestamptz '2020-03-01 05:00+00' AS m"
+    there, here = (
+        open_source(spec(uri, push_down=push_down, query=query), schema=schema)
+        for push_down in (True, False)
+    )
+    grid = refined_attributes(schema)["m"]
+    question = ValueQuestion(attribute="m", partition=Leaves(grid=grid, join=1))
+    with pytest.raises(InvalidTable, match="days of a zone"):
+        there.count_values([question])
+    (counted,) = here.count_values([question])
+    assert grid.values(np.flatnonzero(counted)).tolist() == [1_583_020_800_000_000]
+
+
 @pytest.mark.parametrize("query", [SELECT, "SELECT * FROM typed", 'SELECT * FROM "Local"'])
 def test_rows_that_stay_on_the_server_are_said_to_fit_as_those_that_are_read_here(
     uri: str, query: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -455,6 +456,30 @@ def test_a_key_without_a_schema_is_known_by_its_values() -> None:
     again = real.set_column(5, "key", pa.array([f"k{i // 2}" for i in range(ROWS)]))
     facts = evaluate(real, again)
     assert value(facts, "keys that occur twice") == 1
+
+
+def test_a_column_of_nothing_is_no_key() -> None:
+    nothing = pa.nulls(ROWS, pa.string())
+    facts = evaluate(
+        make_table(1).append_column("none", nothing), make_table(2).append_column("none", nothing)
+    )
+    assert not any(m.target == "none" and "keys" in m.name for m in facts.measures)
+
+
+def test_rows_beside_each_other_are_spelled_as_the_file_is() -> None:
+    rng = np.random.default_rng(1)
+    fees = rng.integers(0, 900, ROWS)
+    real = pa.table({"fee": [f"{n / 10:.2f}" for n in fees], "w": [f"{n:.1f}" for n in fees]})
+    made = pa.table({"fee": fees[::-1] / 10, "w": fees[::-1].astype(float)})
+    number = {"kind": "real", "minimum": 0, "source": "public"}
+    fee = {"name": "fee", "maximum": 90, "decimals": 2, "spelled": {"places": 2}}
+    weight = {"name": "w", "maximum": 900, "decimals": 1, "spelled": {"places": 1}}
+    schema = parse_schema({"name": "t", "attributes": [number | fee, number | weight]})
+    example = evaluate(real, made, schema=schema).example
+    assert example is not None
+    for row in (*example.real, *example.synthetic):
+        assert re.fullmatch(r"\d+\.\d\d", row[0])
+        assert re.fullmatch(r"\d+\.\d", row[1])
 
 
 def _attack(name: str, low: float) -> Measure:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from itertools import product
 from pathlib import Path
 from threading import Semaphore
 from typing import Any
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
@@ -35,8 +40,9 @@ from silosynth.common.sampler import (
 from silosynth.common.sampler import sampler as sampler_module
 from silosynth.common.sampler.conditional import WHOLE, Conditional, condition
 from silosynth.common.sampler.draw import draw_batch
+from silosynth.common.sampler.rows_file import SheetWriter
 from silosynth.common.sampler.sampler import draw, draw_batches
-from silosynth.common.schema import parse_schema
+from silosynth.common.schema import CsvDialect, parse_schema
 from tests.support.patience import patience
 
 SCHEMA = parse_schema(
@@ -330,6 +336,53 @@ def test_written_rows_are_the_drawn_rows(
     assert told == [300]
 
 
+def _sampler_with(dialect: CsvDialect) -> Any:
+    made = made_sampler()
+    return replace(made, schema=made.schema.model_copy(update={"csv": dialect}))
+
+
+@pytest.mark.parametrize("name", ["rows.csv.gz", "rows.CSV.GZ"])
+def test_rows_are_packed_where_the_name_says_so(name: str, tmp_path: Path) -> None:
+    write_rows(made_sampler(), rows=300, seed=5, path=tmp_path / "rows.csv")
+    write_rows(made_sampler(), rows=300, seed=5, path=tmp_path / name)
+    packed = (tmp_path / name).read_bytes()
+    assert gzip.decompress(packed) == (tmp_path / "rows.csv").read_bytes()
+    write_rows(made_sampler(), rows=300, seed=5, path=tmp_path / name, force=True)
+    assert (tmp_path / name).read_bytes() == packed
+
+
+@pytest.mark.parametrize(("name", "mark"), [("a.tsv", "\t"), ("a.csv", ";"), ("a.tsv.gz", "\t")])
+def test_a_name_that_says_tabs_has_tabs(name: str, mark: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    write_rows(_sampler_with(CsvDialect(delimiter=";")), rows=30, seed=5, path=path)
+    data = gzip.decompress(path.read_bytes()) if name.endswith("gz") else path.read_bytes()
+    assert mark in data.decode().splitlines()[0]
+
+
+def test_a_sheet_holds_the_rows_and_no_formula(tmp_path: Path) -> None:
+    path = tmp_path / "rows.xlsx"
+    write_rows(made_sampler(), rows=300, seed=5, path=path)
+    sheet = openpyxl.load_workbook(path).active
+    rows = list(sheet.iter_rows(values_only=True))
+    table = draw(made_sampler(), rows=300, seed=5)
+    assert list(rows[0]) == table.column_names
+    assert [list(row) for row in rows[1:]] == [list(row.values()) for row in table.to_pylist()]
+    writer = SheetWriter(path, names=["=a"])
+    at = datetime(2020, 1, 1, tzinfo=UTC)
+    for value in ("=1+1", Decimal("1.50"), 2**60, at, date(1850, 1, 1), None, "a\x01"):
+        writer.write_table(pa.table({"=a": [value]}))
+    writer.close()
+    cells = [cell for (cell,) in openpyxl.load_workbook(path).active.iter_rows()]
+    assert [cell.value for cell in cells] == [
+        *("=a", "=1+1", 1.5, str(2**60), "2020-01-01 00:00:00+00:00", "1850-01-01", None),
+        "a\ufffd",
+    ]
+    assert {cell.data_type for cell in cells[:2]} == {"s"}
+    full = SheetWriter(path, names=["a"])
+    with closing(full), pytest.raises(InvalidArgument, match="rows at most"):
+        full.write_table(pa.table({"a": pa.nulls(1_048_576)}))
+
+
 def test_an_output_that_is_there_is_kept_without_force(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     path.write_text("mine")
@@ -356,7 +409,7 @@ def test_ctrl_c_leaves_no_half_file(existed: bool, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("rows.xlsx", "format"), ("no/rows.csv", "not a directory")]
+    ("name", "message"), [("rows.ods", "format"), ("no/rows.csv", "not a directory")]
 )
 def test_an_output_that_cannot_be_is_refused(name: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=message):

@@ -190,7 +190,10 @@ def test_refined_codes_are_the_points_between_their_edges(cuts: set[int]) -> Non
     for attribute in (
         {"kind": "integer", "minimum": -7, "maximum": 992},
         {"kind": "real", "minimum": 0.0, "maximum": 9.99, "decimals": 2},
+        {"kind": "real", "minimum": -1.0, "maximum": 248.75, "step": 0.25},
         {"kind": "datetime", "minimum": "2019-01-01", "maximum": "2021-09-26"},
+        {"kind": "datetime", "minimum": "1940-02-01", "maximum": "2023-05-31"}
+        | {"resolution": "month"},
     ):
         schema = _schema(**attribute)
         grid = refined_attributes(schema)["x"]

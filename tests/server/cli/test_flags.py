@@ -97,3 +97,29 @@ def test_a_bound_of_the_rows_is_asked_for_where_it_is_worth_much(
 
 def _remarks(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return list(json.loads(capsys.readouterr().out)["data"]["remarks"])
+
+
+@pytest.mark.parametrize(
+    ("said", "silos", "told"),
+    [
+        ('"A, Inc.",b', 2, None),
+        ("A, Inc.", 2, "2 silos: 'A' and 'Inc.'; put a name that has a comma into quotes"),
+        ("a,b", 2, None),
+    ],
+)
+def test_a_silo_whose_name_has_a_comma_can_be_said(
+    said: str, silos: int, told: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _new(tmp_path, "--silos", said) == 0
+    assert len(load_plan(tmp_path / "plan.yaml").silos) == silos
+    err = capsys.readouterr().err
+    assert ("into quotes" in err) == (told is not None)
+    assert told is None or told in err
+
+
+@pytest.mark.parametrize("said", ["", " , ", '""'])
+def test_no_silo_is_told_in_a_sentence(
+    said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _new(tmp_path, "--silos", said) != 0
+    assert "no silo is named" in "".join(capsys.readouterr())
