@@ -201,8 +201,8 @@ class Scenario(PlainModel):
             if silo not in homes:
                 raise ValueError(f"silos: {silo!r} stands in no region")
         for where, names, there in self._named(homes):
-            if twice := [name for name, times in Counter(names).items() if times > 1]:
-                raise ValueError(f"{where}: {twice[0]!r} stands twice")
+            if again := [name for name, times in Counter(names).items() if times > 1]:
+                raise ValueError(f"{where}: {again[0]!r} stands twice")
             for name in names:
                 if name not in there:
                     raise ValueError(f"{where}: {name!r} is no silo or region of this scenario")
