@@ -16,13 +16,15 @@ from silosynth.common.plan import MEMBERS, MOST_MARGINALS, OF_VALUES, Method, Pl
 from silosynth.common.schema import Schema
 from silosynth.server.methods import METHODS, most_groups
 
-FEWEST_WIDE_ATTRIBUTES = 20
-"""From so many on all pairs at once were nearer to the data, and below marginals that are chosen;
-see docs/decisions/165."""
+FEWEST_WIDE_ATTRIBUTES = 101
+"""From so many on all pairs at once are fitted: marginals that are chosen were not measured there.
 
-FEWEST_MIDDLE_ATTRIBUTES, QUIET_BELOW = 12, 0.5
-"""From so many on they were nearer too where a public bound on the rows says that the noise of all
-1-ways adds up to less than so many rows, to a row."""
+Below, a mixture's pairs are nearer on most tables, and its rows are told from real ones sooner and
+hold more pairs of values that no real row has; see docs/decisions/165.
+"""
+
+FEWEST_MIDDLE_ATTRIBUTES = 12
+"""From so many on it is said that pairs by themselves come nearer by a mixture."""
 
 FEWEST_WIDE_GROUPS = 8
 """Where a mixture would have to merge numbers into fewer, cuts in two lose no more."""
@@ -77,18 +79,21 @@ def advise(schema: Schema, *, crowded: float = 0.0) -> Advice:
             method=Method.INDEPENDENT,
             reason="the noise of so many codes is larger than what so few rows say of pairs",
         )
-    quiet = width >= FEWEST_MIDDLE_ATTRIBUTES and 0 < crowded < QUIET_BELOW
-    if quiet or width >= FEWEST_WIDE_ATTRIBUTES:
+    if width >= FEWEST_WIDE_ATTRIBUTES:
         return _advise_wide(schema)
-    return Advice(
-        method=Method.AIM,
-        reason=f"marginals are nearer to the data on tables of this width ({width} attributes)",
-    )
+    reason = f"marginals are nearer to the data on tables of this width ({width} attributes)"
+    if width >= FEWEST_MIDDLE_ATTRIBUTES:
+        reason = (
+            f"marginals draw the rows that are hardest to tell from real ones on tables of this "
+            f"width ({width} attributes); pairs by themselves come nearer by --method "
+            f"{Method.MIXTURE.value}"
+        )
+    return Advice(method=Method.AIM, reason=reason)
 
 
 def reason_for(schema: Schema, method: Method) -> str:
     """Say why a plan has the method that it was advised, however crowded its table is."""
-    found = (advise(schema, crowded=crowded) for crowded in (0.0, QUIET_BELOW / 2, math.inf))
+    found = (advise(schema, crowded=crowded) for crowded in (0.0, math.inf))
     return next((a.reason for a in found if a.method is method), advise(schema).reason)
 
 

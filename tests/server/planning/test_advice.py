@@ -66,15 +66,14 @@ def test_a_bound_on_the_rows_says_how_crowded_a_table_is() -> None:
     budget: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-6, "silos": ("north",)}
     assert new_plan(schema, **budget).method is Method.AIM
     assert new_plan(schema, **budget, rows_at_most=12_000).method is Method.AIM
-    many = new_plan(schema, **budget, rows_at_most=100_000)
-    assert many.method is Method.MIXTURE
-    assert "fitted at once" in reason_for(schema, many.method)
+    assert new_plan(schema, **budget, rows_at_most=100_000).method is Method.AIM
+    assert "--method mixture" in reason_for(schema, Method.AIM)
     few = new_plan(schema, **budget, rows_at_most=500)
     assert few.method is Method.INDEPENDENT
     assert "so few rows" in reason_for(schema, few.method)
     assert "this width" in reason_for(schema, Method.AIM)
     narrow = made_schema("numbers", attributes=11)
-    assert new_plan(narrow, **budget, rows_at_most=100_000).method is Method.AIM
+    assert "--method" not in reason_for(narrow, Method.AIM)
 
 
 @pytest.mark.parametrize("kind", ["table", "image", "text"])
