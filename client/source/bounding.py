@@ -111,6 +111,9 @@ def _check_secret(secret: bytes) -> None:
 
 def number_persons(persons: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, pa.Array]:
     """Return (rows,) int64, each row's person from 0 or -1 for none, and the persons' names."""
+    if pt.is_interval(persons.type):
+        # As spans of time one of a month and one of thirty days would be one person.
+        raise _not_plain()
     try:
         column = flatten(persons)
     except pa.ArrowNotImplementedError:

@@ -26,8 +26,6 @@ from silosynth.common.values import Closer, Endings, Partition, ValueGrid
 MOST_SETS = 31
 """PostgreSQL's GROUPING() takes at most so many arguments."""
 
-_INSTANTS = ("datetime",)
-_DAY = 86_400_000_000
 _LARGEST, _SMALLEST = "1e300", "1e-300"
 
 
@@ -75,15 +73,13 @@ def column_kind(field: pa.Field) -> Kind:
 
 def is_numeric(field: pa.Field) -> bool:
     """Say whether a column is a decimal number of any length, which the driver gives as text."""
-    kind = field.type
-    return isinstance(kind, pa.BaseExtensionType) and getattr(kind, "type_name", "") == "numeric"
+    return getattr(field.type, "type_name", "") == "numeric"
 
 
 def is_spelled(kind: pa.DataType) -> bool:
     """Say whether a type is the server's own, such as an enum or inet, which it casts to text."""
-    if not isinstance(kind, pa.BaseExtensionType) or kind.extension_name != "arrow.opaque":
-        return False
-    return bool(pt.is_binary(kind.storage_type) or pt.is_fixed_size_binary(kind.storage_type))
+    opaque = isinstance(kind, pa.BaseExtensionType) and kind.extension_name == "arrow.opaque"
+    return opaque and any(f(kind.storage_type) for f in (pt.is_binary, pt.is_fixed_size_binary))
 
 
 def find_stored(attribute: CodedAttribute, *, columns: pa.Schema, silo_map: SiloMap) -> Stored:
@@ -148,11 +144,8 @@ def listed_code_sql(attribute: CodedAttribute, *, stored: Stored, values: pa.Arr
     # The last is null, whatever the column holds.
     values = pa.concat_arrays([values.cast(pa.large_string()), pa.nulls(1, pa.large_string())])
     codes, _ = codec.encode(flatten(map_column(values, stored.how, attribute)))
-    known = {
-        value: code
-        for value, code in zip(values.to_pylist(), codes.tolist(), strict=True)
-        if value is not None and code != codec.unseen_code
-    }
+    pairs = zip(values.to_pylist(), codes.tolist(), strict=True)
+    known = {v: code for v, code in pairs if v is not None and code != codec.unseen_code}
     value = _text(quote(stored.name), stored.kind)
     listed = quote_text(json.dumps(known, ensure_ascii=False))
     return (
@@ -199,9 +192,9 @@ def point_sql(attribute: CodedAttribute, *, stored: Stored, grid: ValueGrid) -> 
 
 def _month(number: str, grid: ValueGrid) -> str:
     """Return the months since 1970 of microseconds, held inside the points."""
-    low, high = grid.edge(0), grid.edge(grid.points - 1)
-    inside = f"LEAST(GREATEST({number}, {_float(low)}), {_float(high)})"
-    day = f"(date '1970-01-01' + floor({inside} / {_DAY}::float8)::int)"
+    low, high = (_float(grid.edge(at)) for at in (0, grid.points - 1))
+    days = f"floor(LEAST(GREATEST({number}, {low}), {high}) / 86400000000::float8)"
+    day = f"(date '1970-01-01' + {days}::int)"
     return f"(extract(year FROM {day}) * 12 + extract(month FROM {day}) - {1970 * 12 + 1})::float8"
 
 
@@ -346,8 +339,7 @@ def _mapped_number(attribute: CodedAttribute, stored: Stored) -> str:
     how = stored.how
     if how.format is not None:
         raise _uncast(stored.name, "has a format in the map, which text alone has")
-    number = _number(attribute, stored)
-    found = number
+    found = number = _number(attribute, stored)
     if how.calculates:
         found = f"({_bounded_number(number)} * {how.scale!r}::float8 + {how.offset!r}::float8)"
         found = f"floor({found} + 0.5::float8)" if attribute.kind == "integer" else found
@@ -381,7 +373,7 @@ def _float(number: float) -> str:
 def _number(attribute: CodedAttribute, stored: Stored) -> str:
     """Return a column as float8, null for not-a-number; no value can make it fail."""
     name, kind = quote(stored.name), stored.kind
-    if attribute.kind in _INSTANTS:
+    if attribute.kind == "datetime":
         if kind not in (Kind.DATE, Kind.TIMESTAMP):
             raise _uncast(stored.name, f"is {kind.value}; an instant is needed")
         if kind is Kind.TIMESTAMP and getattr(attribute, "local", False):

@@ -252,9 +252,7 @@ class DatetimeAttribute(BaseTemporal):
         default=None, description="strptime format of text columns; ISO 8601 without it"
     )
     zone: Zone | None = since(
-        2,
-        default=None,
-        description="the zone that instants are written in and days are of; none without it",
+        2, default=None, description="the zone of what is written; none without it"
     )
     words: MomentWords | None = since(2, default=None, description=_WORDS)
 
