@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import glob
 import os
 import secrets
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists, StorageFailed
 
@@ -146,6 +148,24 @@ def create_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         left.unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+_LOCK_TRIES, _LOCK_PAUSE = 20, 0.05
+
+
+def lock_alone(file: IO[str]) -> bool:
+    """Lock an open file for this process until it is closed; false where another one has it.
+
+    A process that was killed may have it a moment after its end was told, so that is waited for.
+    """
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_PAUSE)
+        else:
+            return True
+    return False
 
 
 def make_directory(directory: Path, *, mode: int = 0o777) -> None:

@@ -8,7 +8,6 @@ Source: Flower 1.41 and 1.42, Fleet API as its protocol buffers define it.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
-from silosynth.common.files import replace_file
+from silosynth.common.files import lock_alone, replace_file
 from silosynth.common.flower.supernode import FleetHttpClient, NodeAuthHttpInterceptor
 from silosynth.common.flower.wire import (
     HEARTBEAT_MIN_INTERVAL,
@@ -142,12 +141,10 @@ def open_session(*, superlink: str, key: Path, ca: Path | None) -> Iterator[Sess
         yield session
         return
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock_alone(lock):
             raise ConnectionFailed(
                 f"another relay runs with the key {key}", hint="stop it before starting this one"
-            ) from None
+            )
         yield session
 
 

@@ -6,7 +6,6 @@ way are interrupted, or go on by themselves, and the next service finds them as 
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from silosynth.common.errors import RunFailed
-from silosynth.common.files import make_directory
+from silosynth.common.files import lock_alone, make_directory
 from silosynth.common.telemetry import log
 from silosynth.server.federation import RunFiles, RunState
 from silosynth.server.service.queue import Waits, forget, is_over, waiting
@@ -138,11 +137,9 @@ def serving_alone(home: Path) -> Iterator[None]:
     """
     make_directory(home, mode=0o700)
     with (home / "service.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock_alone(file):
             raise RunFailed(
                 f"another coordinator serves {home}",
                 hint="submit to it, or give this one a SILOSYNTH_HOME of its own",
-            ) from None
+            )
         yield

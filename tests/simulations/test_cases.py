@@ -169,7 +169,7 @@ CASES = {
     "Under normal conditions, is a person who books a seat by the window obliged to let the "
     "person beside them look out of it, and how often, would you say?": Case(
         made=_picked("always", "never", "often"),
-        drafted={"kind": "categorical"},
+        drafted={"kind": "ordinal", "categories": ("never", "often", "always")},
         form="always|never|often",
     ),
 }

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from silosynth.common.cli.app import run
+from silosynth.common.cli.console import people
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.plan import dump_plan
 from silosynth.common.schema import dump_schema
@@ -526,7 +527,7 @@ def test_show_hides_nothing_of_a_file(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setattr(people, "width", 400)
     assert run(["scenario", "show", str(GALLERY / f"{name}.yaml")]) == 0
     shown = capsys.readouterr().err
     assert [w for w in words if w not in shown] == []
