@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,7 +37,6 @@ from silosynth.client.source.bounding import bounding
 from silosynth.client.sums import SUMS, SumMember, SumStore, each_time
 from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.errors import InvalidArgument, OutputExists, RunFailed
-from silosynth.common.files import lock_alone
 from silosynth.common.generator import (
     OWN_EMBEDDINGS,
     digest_checkpoint,
@@ -326,11 +326,13 @@ def _write_table(path: Path, table: pa.Table) -> None:
 def alone(directory: Path) -> Iterator[None]:
     """Keep a run's directory for this process; raise RunFailed while another one has it."""
     with os.fdopen(os.open(directory / ".lock", os.O_CREAT | os.O_RDWR, 0o600)) as file:
-        if not lock_alone(file):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
             raise RunFailed(
                 f"another process runs the simulation in {directory}",
                 hint="wait for it, or choose another directory",
-            )
+            ) from err
         yield
 
 
