@@ -131,6 +131,6 @@ def _lines(schema: TablesSchema, name: str, told: Told, lost: Nobodys) -> list[s
         if rule.tables[0] == name and (broken := (told.broken or {}).get(rule.text, 0)):
             lines.append(
                 f"{name}: {broken:,} rows break the rule {rule.text!r}; they are counted as they "
-                "are, and no drawn row breaks it"
+                "are, and drawn rows keep it"
             )
     return lines
