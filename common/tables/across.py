@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -132,6 +133,14 @@ def check_drawn(rule: Across, *, schema: SeveralTables) -> None:
             f"{rule.text!r}: of several tables a rule may order, keep, never let or say what is "
             "null; work columns out within a table"
         )
+    own = f"{rule.tables[0]}."
+    if isinstance(rule.rule, Order):
+        for pair in pairwise(rule.rule.terms):
+            if not any(c.startswith(own) for term in pair for c in columns_of(term)):
+                raise ValueError(
+                    f"{rule.text!r} orders columns above {rule.tables[0]!r}, too; write that as a "
+                    "rule of its own"
+                )
     kinds = {a.name: a.kind for a in rule.wide.attributes}
     odd = next((n for n, k in kinds.items() if k in ("identifier", "generated", "text")), None)
     if odd is not None:
@@ -180,8 +189,9 @@ def step_scales(schema: SeveralTables, name: str) -> dict[str, GapScale]:
     for attribute in columns.rows.coded:
         if attribute.name in ruled or not any(bounding(r, attribute.name) for r in rules):
             continue
+        step = getattr(attribute, "step", None) or 1
         with suppress(ValueError):
-            found[attribute.name] = gap_scale(Gaps(edges=(0, 1)), attribute)
+            found[attribute.name] = gap_scale(Gaps(edges=(0, int(step))), attribute)
     return found
 
 

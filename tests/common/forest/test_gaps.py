@@ -183,6 +183,7 @@ def test_rules_across_tables_hold_in_every_row() -> None:
         ("never visits.ward = a", "names one table alone"),
         ("visits.dead = true is last of all", "did not expect|expected"),
         ("people.born is last", "no parent"),
+        ("people.born <= visits.day <= drugs.given", "orders columns above 'drugs', too"),
         ("people.born <= visits.ward", "cannot order"),
         ("people.id = visits.ward", "cannot|identifier|follows|expected"),
         ("visits.day < people.born - 4000 days", "leave no value"),
@@ -191,7 +192,7 @@ def test_rules_across_tables_hold_in_every_row() -> None:
 )
 def test_a_rule_that_cannot_hold_says_so_by_name(rule: str, said: str) -> None:
     with pytest.raises(InvalidSchema, match=said) as caught:
-        schema_of(rules=(rule,))
+        late_schema((0, 1, 7), (rule,), missing=False)
     assert rule.split(" is last")[0][:20] in str(caught.value)
 
 
@@ -355,3 +356,18 @@ def test_which_row_is_last_is_settled_where_only_values_change_places() -> None:
         schema_of(gaps=None, rules=refused)
     assert schema_of(rules=refused).told_last == {"visits"}
     assert schema_of(gaps=None, rules=WITHIN[:2]).told_last == {"visits"}
+
+
+def test_gaps_of_a_column_of_steps_are_whole_steps() -> None:
+    day = {"name": "day", "kind": "integer", "minimum": 0, "maximum": 60, "step": 5}
+    (scale,) = gap_scales(schema_of(gaps=[0, 1, 20, 40], day=day)).values()
+    assert scale.edges.tolist() == [0, 1, 4, 8]
+    points = scale.points(np.array([5.0, 5, 10, 25, 60]))
+    gaps = scale.gap_codes(points, np.zeros(5, np.int64), first=np.arange(5) == 0)
+    assert gaps.tolist() == [scale.none, 0, 1, 1, 2]
+    rows = histories(drawn(schema_of(gaps=[5, 10, 30], day=day), persons=60, seed=4)["visits"])
+    steps = {b["day"] - a["day"] for own in rows for a, b in pairwise(own)}
+    assert steps
+    assert all(step % 5 == 0 for step in steps)
+    with pytest.raises(InvalidSchema, match="steps of 5"):
+        schema_of(gaps=[0, 1, 2], day=day)
