@@ -53,7 +53,7 @@ class Drawer:
             codes, lost = self.chains[name].draw({}, rows=words, seed=table_seed(self.seed, name))
             if kept is not None:
                 lost = lost | ~kept(Candidates(codes=codes, words=words, above=none, last=alone))
-            return Tried(codes=codes, words=words, lost=lost)
+            return Tried(codes=codes, words=words, lost=lost, given_up=~alone)
 
         none, alone = np.zeros(rows, dtype=np.int64), np.ones(rows, dtype=bool)
         settled = _settled(draw, words, by=AGAIN)
@@ -139,7 +139,7 @@ class Drawer:
             numbers=numbers,
             points=settled.points,
             gaps=gaps,
-            broken=int(settled.lost.sum()),
+            broken=int((settled.lost | settled.given_up).sum()),
         )
 
 

@@ -96,12 +96,14 @@ class Drawn:
 class Tried:
     """Rows that were drawn once, with their words; ``lost`` are to be drawn with others.
 
-    After the last try ``lost`` are those that keep not all rules, as they came out.
+    After the last try ``lost`` are those that keep not all rules, as they came out; ``given_up``
+    are those of which it is known that no try could.
     """
 
     codes: Codes = field(repr=False)
     words: np.ndarray = field(repr=False)
     lost: np.ndarray = field(repr=False)
+    given_up: np.ndarray = field(repr=False)
     points: Codes = field(repr=False, default_factory=dict)
 
 
@@ -164,7 +166,11 @@ class Family:
             scale = self.gaps.scale
             codes[scale.name] = np.full(len(words), scale.none, dtype=code_dtype(scale.codes + 1))
         tried = Tried(
-            codes=codes, words=words.copy(), lost=np.zeros(len(words), dtype=bool), points=points
+            codes=codes,
+            words=words.copy(),
+            lost=np.zeros(len(words), dtype=bool),
+            given_up=np.zeros(len(words), dtype=bool),
+            points=points,
         )
         for place, parents in self._places():
             if self.one_by_one:
@@ -187,7 +193,9 @@ class Family:
             tried.lost[at] = False
             if self.kept is not None:
                 bad = np.logical_or(bad, ~self.kept(self._candidates(tried, at)))
-            left = left[bad]
+            hopeless = self.hopeless[parents[left]]
+            tried.given_up[at] |= bad & hopeless
+            left = left[bad & ~hopeless]
             if not len(left):
                 return
             if again < MOST_HERE - 1:
@@ -214,24 +222,38 @@ class Family:
             last=rows == self.starts[above] + self.each[above] - 1,
         )
 
+    @cached_property
+    def hopeless(self) -> np.ndarray:
+        """Return (parents,) bool, of which rules leave a column no step: rows are tried once."""
+        found: np.ndarray = np.zeros(len(self.each), dtype=bool)
+        for column, (low, high) in self.within.items():
+            scale = self.steps[column].scale
+            if scale.size > scale.values:
+                continue  # a row without a value keeps such a rule
+            most = scale.most
+            found = found | (np.maximum(low, 0) > np.minimum(high, most))
+        return found
+
     def _ends(self, column: str, parents: np.ndarray) -> Within:
         """Return (parents,) int64 twice, the first and the last step that rows of each may have."""
         most = self.steps[column].scale.most
         if column not in self.within:
             return np.zeros(len(parents), dtype=np.int64), np.full(len(parents), most)
         low, high = (np.clip(w[parents], 0, most) for w in self.within[column])
-        return low, np.maximum(low, high)
+        scale = self.steps[column].scale
+        # Without a step that is left a row has no value, where it may have none.
+        return low, high if scale.size > scale.values else np.maximum(low, high)
 
     def _range(self, column: str, parents: np.ndarray, place: int) -> Within:
         """Return the same of the rows of one place, so that those after it still fit.
 
         Where a parent has more rows than steps the first one is left, whatever comes after.
         """
-        low, high = self._ends(column, parents)
-        scale = self.steps[column].scale
+        low, last = self._ends(column, parents)
+        high, scale = last, self.steps[column].scale
         if scale is self.schema.columns[self.name].gaps:
             high = high - (self.each[parents] - place - 1) * int(scale.edges[0])
-        return low, np.maximum(low, high)
+        return low, np.where(last < low, last, np.maximum(low, high))
 
     def _draw_place(self, tried: Tried, place: int, parents: np.ndarray) -> None:
         """Draw the rows of one place."""

@@ -25,6 +25,7 @@ from silosynth.common.forest import (
     Step,
     Term,
     bins_of,
+    family,
     load_forest,
     own_attributes,
     save_forest,
@@ -251,8 +252,11 @@ def test_a_sampler_says_how_gaps_lie_and_draws_them_first() -> None:
         replace(sampler, chains={**sampler.chains, view: late})
 
 
-def test_a_rule_that_no_row_can_keep_ends_no_draw_and_is_told_of(tmp_path: Path) -> None:
+def test_a_rule_that_no_row_can_keep_ends_no_draw_and_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A draw comes after all is spent: nothing may end it."""
+    monkeypatch.setattr(family, "MOST_HERE", 9)
     sampler = sampler_of(schema_of(rules=("visits.dead is last",)), seed=1)
     view = later_of("visits")
     law = sampler.chains[view]
