@@ -19,9 +19,15 @@ from silosynth.client.families.count import TableRows, View, first_rows, make_vi
 from silosynth.client.families.opened import own_columns
 from silosynth.client.families.owners import BY, KEY, PERSON
 from silosynth.client.source import rank_rows
-from silosynth.common.codec import Codec, codec_of, read_values
+from silosynth.common.codec import Codec, codec_of, keeps_rules, read_values
 from silosynth.common.schema import Schema
-from silosynth.common.tables import TablesSchema, number_attribute, number_name
+from silosynth.common.tables import (
+    Across,
+    TablesSchema,
+    ancestors,
+    number_attribute,
+    number_name,
+)
 
 _DIGEST = 16
 
@@ -36,6 +42,8 @@ class Told:
     """Parents with more rows of a table than the schema's most, or fewer than its least."""
     odd_gaps: dict[str, int] = field(default_factory=dict, repr=False)
     """Rows that come longer after the row before them than the schema's longest gap, or sooner."""
+    broken: dict[str, int] | None = field(default=None, repr=False)
+    """Rows that break a rule across tables, by its text; None where nobody asks: at a gateway."""
 
     def add(self, facts: dict[str, int], name: str, number: int) -> None:
         """Count one more thing of a table."""
@@ -88,6 +96,9 @@ class _Coder:
             else:
                 placed[name] = self._below(name, block, placed[parent])
             self.told.add(self.told.rows, name, len(placed[name].above))
+        if self.told.broken is not None:
+            for rule in self.schema.across:
+                self.told.add(self.told.broken, rule.text, self._broken(rule, placed))
         return {name: self._rows(name, placed) for name in placed}
 
     def _persons(self, name: str, block: Mapping[str, pa.Table]) -> _Placed:
@@ -148,6 +159,22 @@ class _Coder:
         self.told.add(self.told.odd_gaps, name, int(odd.sum()))
         return scale.gap_codes(points, own, first=first)
 
+    def _broken(self, rule: Across, placed: Mapping[str, _Placed]) -> int:
+        """Return how many rows break a rule across tables."""
+        rows = placed[rule.tables[0]]
+        at, columns = np.arange(len(rows.above)), dict[str, pa.ChunkedArray]()
+        words = {a.name for a in rule.wide.attributes}
+        for name in (rule.tables[0], *ancestors(self.schema.tables, rule.tables[0])):
+            table = placed[name].table
+            named = (c for c in table.column_names if f"{name}.{c}" in words)
+            columns |= {f"{name}.{c}": table[c].take(pa.array(at)) for c in named}
+            at = placed[name].above[at]
+        (keeps,) = keeps_rules(pa.table(columns), schema=rule.wide).values()
+        if rule.last:
+            values = self._values(rule.tables[0], rows.table)
+            keeps = keeps | _latest(rows.above, np.where(np.isnan(values), np.inf, values))
+        return int((~keeps).sum())
+
     def _values(self, name: str, table: pa.Table) -> np.ndarray:
         """Return (rows,) float64 of what rows stand in the order of; NaN where it is missing."""
         column = self.schema.tables[name].order
@@ -192,6 +219,14 @@ class _Coder:
             person=mine.person,
             gaps=mine.gaps,
         )
+
+
+def _latest(above: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return (rows,) bool, which rows no other of their parent comes after; those that tie too."""
+    ends = np.flatnonzero(np.append(above[1:] != above[:-1], True)[: len(above)])
+    ends = ends[np.searchsorted(ends, np.arange(len(above)))]
+    found: np.ndarray = values >= values[ends]
+    return found
 
 
 def _exact(values: np.ndarray) -> list[np.ndarray]:

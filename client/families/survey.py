@@ -98,7 +98,7 @@ def look_at_families(
     """Say of joined tables what is counted and what is not, and how columns fit; breaks off where
     it goes on no more. None of the rows is kept.
     """
-    told = Told()
+    told = Told(broken={})
     tallies = {n: Tally(schema=own_columns(schema, n)) for n in schema.downward}
 
     def seen() -> Iterator[dict[str, pa.Table]]:
@@ -140,4 +140,10 @@ def _lines(schema: TablesSchema, name: str, told: Told, lost: Nobodys) -> list[s
             f"{name}: {odd:,} rows come less than {low} or more than {most}{unit} after the row "
             "before them; they are counted as coming so long after it"
         )
+    for rule in schema.across:
+        if rule.tables[0] == name and (broken := (told.broken or {}).get(rule.text, 0)):
+            lines.append(
+                f"{name}: {broken:,} rows break the rule {rule.text!r}; they are counted as they "
+                "are, and drawn rows keep it"
+            )
     return lines

@@ -1,4 +1,4 @@
-from .block import Drawer, Drawn, number_edges
+from .block import Drawer, number_edges
 from .chain import (
     MOST_SCORE,
     NEVER,
@@ -11,6 +11,7 @@ from .chain import (
     draw_step,
     to_scores,
 )
+from .family import Drawn
 from .file import holds_forest, is_forest, load_forest, parse_forest, save_forest
 from .forest import ForestSampler, bins_of, own_attributes
 from .gaps import PIECES, GapDrawer, gap_scales

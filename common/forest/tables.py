@@ -6,8 +6,8 @@ what stands above it, and a block is the same whenever it is drawn.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,11 +16,12 @@ import pyarrow as pa
 
 from silosynth.common.codec import Codec, Form, keeps_rules, read_values
 from silosynth.common.files import make_directory
-from silosynth.common.forest.block import Candidates, Codes, Drawer, Drawn
+from silosynth.common.forest.block import Drawer
+from silosynth.common.forest.family import Candidates, Codes, Drawn
 from silosynth.common.forest.forest import ForestSampler
 from silosynth.common.forest.gaps import Within
 from silosynth.common.generated import complete, row_words
-from silosynth.common.rules import Column, Order, columns_of, evaluate
+from silosynth.common.rules import evaluate
 from silosynth.common.sampler import form_of_file, write_batches
 from silosynth.common.schema import Schema
 from silosynth.common.seeded import check_whole
@@ -30,7 +31,10 @@ from silosynth.common.tables import (
     GapScale,
     TablesSchema,
     ancestors,
+    bounding,
     drawable,
+    step_scales,
+    swaps_rows,
     table_seed,
 )
 
@@ -47,14 +51,18 @@ def draw_forest(
     ending: str | None = ".parquet",
     force: bool = False,
     mark: Mapping[str, str] | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, int]:
     """Write a file a table, and return how many rows each has.
 
-    Args: ending: of all files; None for text where the schema says how a table's text is written.
+    Args:
+        ending: of all files; None for text where the schema says how a table's text is written.
+        tell: is told of rows that no try made keep all rules, by table; they are written as drawn.
 
     Guarantees: as :meth:`Families.finished`; each parent has as many rows as was drawn for it; each
-    row keeps its table's rules; the same seed gives the same rows. Memory holds a number a row of
-    a table that has others below it, and a block of families.
+    row keeps its table's rules and those across tables but for those that are told of; the same
+    seed gives the same rows. Memory holds a number a row of a table that has others below it, and a
+    block of families.
     """
     forest = Forest(sampler=sampler, persons=persons, seed=seed)
     make_directory(folder)
@@ -63,6 +71,11 @@ def draw_forest(
         batches = forest.table(name, form=form_of_file(path))
         dialect = sampler.schema.tables[name].csv
         written[name] = write_batches(batches, path=path, dialect=dialect, force=force, mark=mark)
+        if broken := forest.broken[name]:
+            tell(
+                f"{name}: {broken:,} rows break a rule: of what stands above them, or of how many "
+                "there are, no try left a way to keep all"
+            )
     return written
 
 
@@ -80,6 +93,8 @@ class Forest:
     persons: int
     seed: int
     block_persons: int = BLOCK_PERSONS
+    broken: dict[str, int] = field(default_factory=dict, init=False, repr=False)
+    """By table that was drawn how many of its rows no try made keep all rules."""
 
     def __post_init__(self) -> None:
         check_whole(self.persons, name="the number of persons")
@@ -106,8 +121,8 @@ class Forest:
                 name=name,
                 rows=columns.rows,
                 order=table.order,
-                gaps=columns.gaps,
-                across=frozenset(_named_across(self.sampler.schema, name)),
+                scales=_scales(self.sampler.schema, name),
+                swaps=columns.gaps is None and swaps_rows(self.sampler.schema, name),
                 seed=self.seed,
             )
         return found
@@ -129,7 +144,7 @@ class Forest:
     def table(self, name: str, *, form: Form = Form.TYPED) -> Iterator[pa.Table]:
         """Yield the finished rows of one table; see :func:`draw_forest`."""
         rows = self.columns[name]
-        made = (rows.decode(d[name], form=form) for d in self._or_none(name))
+        made = (rows.decode(d[name], form=form) for d in self._counted(name))
         whole = complete(made, schema=rows.drawable, seed=table_seed(self.seed, name), form=form)
         yield from self.families.finished(name, whole, form=form)
 
@@ -138,6 +153,13 @@ class Forest:
         schema = self.sampler.schema
         above = ancestors(schema.tables, name)
         return self._blocks([*reversed(above), name])
+
+    def _counted(self, name: str) -> Iterator[dict[str, Drawn]]:
+        """Yield the blocks, and count what breaks rules on the way."""
+        self.broken[name] = 0
+        for drawn in self._or_none(name):
+            self.broken[name] += drawn[name].broken
+            yield drawn
 
     def _or_none(self, name: str) -> Iterator[dict[str, Drawn]]:
         """Yield the blocks, or one without a row."""
@@ -164,9 +186,10 @@ class Forest:
                 drawn[name] = self.drawer.persons(first, rows, kept=kept)
             else:
                 within = None if kept is None else kept.within()
-                drawn[name] = self.drawer.below(
+                found = self.drawer.below(
                     name, drawn, firsts.get(name, 0), kept=kept, within=within
                 )
+                drawn[name] = self.columns[name].in_order(found)
         return drawn
 
     def _kept(self, name: str, drawn: Mapping[str, Drawn]) -> _Ruled | None:
@@ -179,23 +202,25 @@ class Forest:
         return _Ruled(columns=columns, across=across, above=above)
 
 
-def _named_across(schema: TablesSchema, name: str) -> Iterator[str]:
-    """Yield the columns of a table that rules across tables name."""
-    for rule in schema.across:
-        for attribute in rule.wide.attributes:
-            if attribute.name.startswith(f"{name}."):
-                yield attribute.name.removeprefix(f"{name}.")
+def _scales(schema: TablesSchema, name: str) -> dict[str, GapScale]:
+    """Return the scales of a table's columns that may be drawn by steps."""
+    own = schema.columns[name].gaps
+    return step_scales(schema, name) | ({} if own is None else {own.column: own})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Columns:
-    """How codes of one table become columns; ``across`` are those that rules across tables name."""
+    """How codes of one table become columns.
+
+    ``scales`` are of columns that may be drawn by steps; ``swaps`` says that whole rows are put in
+    order, and not the values of the order column alone.
+    """
 
     name: str
     rows: Schema
     order: str | None
-    gaps: GapScale | None
-    across: frozenset[str]
+    scales: Mapping[str, GapScale]
+    swaps: bool
     seed: int
 
     @cached_property
@@ -212,32 +237,39 @@ class _Columns:
         """Return the columns of rows, those of a parent in their order."""
         made = self.values(drawn.codes, drawn.words, points=drawn.points, form=form)
         order = self.order
-        ruled = {c for r in self.rows.ruled.rules for c in columns_of(r)} | self.across
-        if order is None or self.gaps is not None or order in ruled or not drawn.rows:
+        if order is None or self.swaps or order in drawn.points or not drawn.rows:
             return made
         # Codes never fall; inside a code the values of a parent's rows are put in order.
         values = read_values(made, schema=self.drawable, names=[order])[order]
         put = made[order].take(pa.array(np.lexsort((values, drawn.above))))
         return made.set_column(made.column_names.index(order), made.schema.field(order), put)
 
-    def values(
-        self, codes: Codes, words: np.ndarray, *, points: np.ndarray | None, form: Form
-    ) -> pa.Table:
+    def in_order(self, drawn: Drawn) -> Drawn:
+        """Return drawn rows with those of each parent in order, before any are drawn below them.
+
+        What is below a row was to be given that row: it moves with all that is known of it.
+        """
+        order = self.order
+        if order is None or not drawn.rows:
+            return drawn
+        if self.swaps:
+            made = self.decode(drawn, form=Form.TYPED)
+            values = read_values(made, schema=self.drawable, names=[order])[order]
+            return drawn.taken(np.lexsort((values, drawn.above)))
+        if order in drawn.points and drawn.gaps is None:
+            # All rows of a parent have the same bounds, so that only these values change places.
+            points, scale = drawn.points[order], self.scales[order]
+            beyond = np.maximum(drawn.codes[order].astype(np.int64) - scale.values + 1, 0)
+            put = points[np.lexsort((points, beyond, drawn.above))]
+            return replace(drawn, points={**drawn.points, order: put})
+        return drawn
+
+    def values(self, codes: Codes, words: np.ndarray, *, points: Codes, form: Form) -> pa.Table:
         """Return columns, each row's a function of its codes, its words and its steps."""
         whole = [codes.get(a, np.zeros(len(words), np.uint8)) for a in self.codec.domain.attributes]
-        numbers = {}
-        if self.gaps is not None and points is not None:
-            numbers[self.gaps.column] = self.gaps.values_of(points)
+        numbers = {c: self.scales[c].values_of(p) for c, p in points.items()}
         uniform = _Uniform(words, seed=self.seed, name=self.name)
         return self.codec.decode(whole, uniform=uniform, form=form, numbers=numbers)
-
-    def finished(self, drawn: Drawn) -> pa.Table:
-        """Return the columns of rows as they stand in the end, those of a parent in order."""
-        made = self.decode(drawn, form=Form.TYPED)
-        if self.order is None or not drawn.rows:
-            return made
-        values = read_values(made, schema=self.drawable, names=[self.order])[self.order]
-        return made.take(pa.array(np.lexsort((values, drawn.above))))
 
 
 class _Uniform:
@@ -267,7 +299,7 @@ class _Above:
     def of(self, table: str) -> pa.Table:
         """Return the rows of a table as they stand in the end."""
         if table not in self._finished:
-            self._finished[table] = self.columns[table].finished(self.drawn[table])
+            self._finished[table] = self.columns[table].decode(self.drawn[table], form=Form.TYPED)
         return self._finished[table]
 
 
@@ -290,37 +322,35 @@ class _Ruled:
         kept: np.ndarray = np.logical_and.reduce([np.ones(len(rows.words), dtype=bool), *checks])
         return kept
 
-    def within(self) -> Within | None:
-        """Return (parents,) int64 twice, the first and the last step that rules across tables leave
-        rows of each parent in the order column; None of a table without gaps.
+    def within(self) -> dict[str, Within]:
+        """Return by column of whole steps (parents,) int64 twice, the first and the last step that
+        rules across tables leave rows of each parent.
 
         By orders of the column alone with what stands above: a date that may be on few days of its
         bin would else be drawn again and again.
         """
-        name, scale = self.columns.name, self.columns.gaps
-        if scale is None:
-            return None
+        return {column: self._bounds(column) for column in self.columns.scales}
+
+    def _bounds(self, column: str) -> Within:
+        name, scale = self.columns.name, self.columns.scales[column]
         parents = self.above.drawn[str(self.above.schema.tables[name].parent)].rows
-        low, high = np.zeros(parents, dtype=np.int64), np.full(parents, scale.most)
-        mine = Column(f"{name}.{scale.column}")
+        low, high = np.zeros(parents), np.full(parents, float(scale.most))
         for rule in self.across:
-            if rule.last or not isinstance(rule.rule, Order):
+            parts = bounding(rule, column)
+            if not parts:
                 continue
             wide = self._above_wide(rule, np.arange(parents), own={})
             values = read_values(wide, schema=rule.wide, names=wide.column_names)
-            terms = rule.rule.terms
-            for sign, one, other in zip(rule.rule.signs, terms, terms[1:], strict=False):
-                beside = other if one == mine else one
-                if mine not in (one, other) or not set(columns_of(beside)) <= set(values):
-                    continue
+            for beside, sign, before in parts:
                 steps = (evaluate(beside, rows=values) - scale.origin) / scale.step
-                if one == mine:
+                if before:
                     last = np.floor(steps) if sign == "<=" else np.ceil(steps) - 1
-                    high = np.fmin(high, last).astype(np.int64)
+                    high = np.fmin(high, last)
                 else:
                     first = np.ceil(steps) if sign == "<=" else np.floor(steps) + 1
-                    low = np.fmax(low, first).astype(np.int64)
-        return low, high
+                    low = np.fmax(low, first)
+        most = scale.most + 1
+        return np.clip(low, -1, most).astype(np.int64), np.clip(high, -1, most).astype(np.int64)
 
     def _wide(self, rule: Across, own: pa.Table, rows: Candidates) -> pa.Table:
         """Return the columns that a rule names, for each row of its own and of those above it."""

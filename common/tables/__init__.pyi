@@ -1,4 +1,12 @@
-from .across import Across, impossible_across, parse_across, with_last
+from .across import (
+    Across,
+    bounding,
+    impossible_across,
+    parse_across,
+    step_scales,
+    swaps_rows,
+    with_last,
+)
 from .any_schema import (
     AnySchema,
     any_schema_of_text,
@@ -33,6 +41,7 @@ __all__ = [
     "ancestors",
     "any_schema_of_text",
     "below",
+    "bounding",
     "choose_parents",
     "drawable",
     "dump_any_schema",
@@ -47,6 +56,8 @@ __all__ = [
     "parse_across",
     "parse_tables",
     "read_tables_document",
+    "step_scales",
+    "swaps_rows",
     "table_like",
     "table_seed",
     "tables_json_schema",

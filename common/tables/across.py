@@ -7,7 +7,9 @@ last`` says that nobody has a visit after such a one. Columns are written ``tabl
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +17,9 @@ import numpy as np
 from silosynth.common.errors import InvalidArgument, InvalidSchema
 from silosynth.common.rules import (
     UNREVIEWED,
+    Column,
     Compare,
+    Expression,
     Keep,
     Never,
     NullWhen,
@@ -32,6 +36,7 @@ from silosynth.common.schema import (
     parse_schema,
 )
 from silosynth.common.tables.columns import Columns
+from silosynth.common.tables.gaps import Gaps, GapScale, gap_scale
 from silosynth.common.tables.table import Table, ancestors
 
 IS_LAST = " is last"
@@ -49,6 +54,10 @@ class SeveralTables(Protocol):
     @property
     def columns(self) -> Mapping[str, Columns]:
         """Return the columns of each."""
+
+    @property
+    def across(self) -> tuple[Across, ...]:
+        """Return the rules across them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,14 +133,21 @@ def check_drawn(rule: Across, *, schema: SeveralTables) -> None:
             f"{rule.text!r}: of several tables a rule may order, keep, never let or say what is "
             "null; work columns out within a table"
         )
+    own = f"{rule.tables[0]}."
+    if isinstance(rule.rule, Order):
+        for pair in pairwise(rule.rule.terms):
+            if not any(c.startswith(own) for term in pair for c in columns_of(term)):
+                raise ValueError(
+                    f"{rule.text!r} orders columns above {rule.tables[0]!r}, too; write that as a "
+                    "rule of its own"
+                )
     kinds = {a.name: a.kind for a in rule.wide.attributes}
     odd = next((n for n, k in kinds.items() if k in ("identifier", "generated", "text")), None)
     if odd is not None:
         raise ValueError(f"{rule.text!r}: {odd!r} is {kinds[odd]}, which no rule can hold to rows")
     deepest = rule.tables[0]
     table, columns = schema.tables[deepest], schema.columns[deepest]
-    ruled = {c for r in columns.rows.ruled.rules for c in columns_of(r)}
-    if rule.last and table.order in ruled and columns.gaps is None:
+    if rule.last and columns.gaps is None and swaps_rows(schema, deepest):
         raise ValueError(
             f"{rule.text!r}: a rule of {deepest!r} names its order {table.order!r}, so which row "
             "is last is not settled when it is drawn; declare gaps"
@@ -140,6 +156,56 @@ def check_drawn(rule: Across, *, schema: SeveralTables) -> None:
         impossible_across(rule, schema=schema)
     except ValueError as err:
         raise ValueError(f"{rule.text!r}: {err}") from None
+
+
+def bounding(rule: Across, column: str) -> list[tuple[Expression, str, bool]] | None:
+    """Return what an order says of one column of the deepest table by what stands above alone.
+
+    Each part is a term, the sign between, and whether the column stands before it. None where the
+    rule says more of the column than that; empty where it says nothing of it.
+    """
+    own, mine = f"{rule.tables[0]}.", Column(f"{rule.tables[0]}.{column}")
+    if mine.name not in columns_of(rule.rule):
+        return []
+    if rule.last or not isinstance(rule.rule, Order):
+        return None
+    terms, found = rule.rule.terms, []
+    for sign, one, other in zip(rule.rule.signs, terms, terms[1:], strict=False):
+        if mine.name not in (*columns_of(one), *columns_of(other)):
+            continue
+        beside = other if one == mine else one
+        if mine not in (one, other) or any(c.startswith(own) for c in columns_of(beside)):
+            return None
+        found.append((beside, sign, one == mine))
+    return found
+
+
+def step_scales(schema: SeveralTables, name: str) -> dict[str, GapScale]:
+    """Return the columns of a table whose steps orders bound by what stands above, and how."""
+    columns = schema.columns[name]
+    ruled = {c for r in columns.rows.ruled.rules for c in columns_of(r)}
+    rules = [r for r in schema.across if r.tables[0] == name]
+    found = {}
+    for attribute in columns.rows.coded:
+        if attribute.name in ruled or not any(bounding(r, attribute.name) for r in rules):
+            continue
+        step = getattr(attribute, "step", None) or 1
+        with suppress(ValueError):
+            found[attribute.name] = gap_scale(Gaps(edges=(0, int(step))), attribute)
+    return found
+
+
+def swaps_rows(schema: SeveralTables, name: str) -> bool:
+    """Say whether a rule ties a table's order to more of a row than rows of a parent share.
+
+    If so whole rows are put in order, and not the values of that column among them.
+    """
+    order = schema.tables[name].order
+    if order is None:
+        return False
+    if any(order in columns_of(r) for r in schema.columns[name].rows.ruled.rules):
+        return True
+    return any(bounding(r, order) is None for r in schema.across if r.tables[0] == name)
 
 
 def impossible_across(rule: Across, *, schema: SeveralTables) -> list[ImpossibleCells]:

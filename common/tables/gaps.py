@@ -165,13 +165,15 @@ def gap_scale(gaps: Gaps, attribute: Attribute) -> GapScale:
     name, codec = number.name, codec_of(number)
     assert isinstance(codec, NumericCodec)
     most = (int(bounds_of(number)[1]) - origin) // step
-    longest = gaps.edges[-1] * (unit // step)
-    if gaps.edges[0] * (unit // step) > most or longest > LONGEST_GAP:
+    edges = [-(-edge * unit // step) for edge in gaps.edges]
+    if any(a >= b for a, b in pairwise(edges)):
+        raise ValueError(f"gaps: {name!r} has steps of {step}; take edges that lie as far apart")
+    if edges[0] > most or edges[-1] > LONGEST_GAP:
         raise ValueError(f"gaps: {name!r} does not reach as far as they do; take shorter ones")
     inner = [-(-(int(e) - origin) // step) for e in codec.edges[:-1]]
     return GapScale(
         column=name,
-        edges=np.array(gaps.edges, dtype=np.int64) * (unit // step),
+        edges=np.array(edges, dtype=np.int64),
         origin=origin,
         step=step,
         most=most,

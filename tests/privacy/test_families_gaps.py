@@ -120,6 +120,73 @@ def test_a_family_moves_all_answers_with_gaps_by_at_most_f_times_t(
         assert int(np.abs(whole.norms - rest.norms).sum()) <= 1
 
 
+HOSTILE: dict[str, tuple[dict[str, Any], list[Any]]] = {
+    "whole numbers": (
+        {"kind": "integer", "minimum": -(2**52), "maximum": 2**52},
+        [float("inf"), -float("inf"), float("nan"), 1e308, -1e308, 2.0**53, -(2.0**60), 5.5, None],
+    ),
+    "days": (
+        {"kind": "datetime", "minimum": "0001-01-01", "maximum": "9999-12-31", "resolution": "day"},
+        ["0001-01-01", "9999-12-31", "10000-01-01", "2262-04-12", "NaT", "inf", "", None],
+    ),
+    "instants": (
+        {"kind": "datetime", "minimum": "1677-01-01", "maximum": "9999-12-31"},
+        [
+            "9999-12-31T23:59:59.999999",
+            "0001-01-01",
+            "1677-09-21",
+            "2020-01-01T23:59:59",
+            "x",
+            None,
+        ],
+    ),
+    "spans": (
+        {"kind": "duration", "minimum": "0 days", "maximum": "40000 days"},
+        ["inf", "nan", "-1 days", "40000 days", "1e308", "x", "2 days", None],
+    ),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_no_value_moves_more_than_is_paid_warns_or_tells_where_it_stood(
+    kind: str, missing: bool
+) -> None:
+    """Infinities, what no number is, and dates at both ends of the calendar."""
+    facts, values = HOSTILE[kind]
+    document = clinic(gaps=[0, 1, 2, 10_000])
+    own = document["tables"]["visits"]["attributes"]
+    own[0] = {"name": "day", **facts, "missing": missing}
+    schema, random, n = parse_tables(document), np.random.default_rng(1), 40
+    visits = pa.table(
+        {
+            "visit": [f"v{i}" for i in range(n)],
+            "id": random.integers(1, 6, n),
+            "day": pa.array(values).take(pa.array(random.integers(0, len(values), n))),
+            "ward": random.choice(["a", "b"], n),
+        }
+    )
+    people = pa.table({"id": [1, 2, 3, 4], "sex": ["f", "m", "f", "m"]})
+    drugs = pa.table({"visit": [f"v{i}" for i in range(n)], "dose": random.integers(1, 4, n)})
+    weighing = Weighing(fineness=64, length=10)
+    phase = Phase(weighed=WEIGHED, weighing=weighing)
+
+    def count(people: pa.Table, visits: pa.Table) -> Counted:
+        tables = {"people": people, "visits": visits, "drugs": drugs}
+        with join_tables(schema, tables) as joined:
+            views = code_families(joined.blocks(persons=2), schema=schema, secret=SECRET)
+            return count_families(views, schema=schema, phase=phase)
+
+    whole = count(people, visits)
+    for person in range(people.num_rows):
+        kept = [i for i in range(people.num_rows) if i != person]
+        rest = count(people.take(pa.array(kept)), visits)
+        assert squares(whole.weighed, rest.weighed) <= weighing.sensitivity**2
+    mixed = count(people, visits.take(pa.array(random.permutation(n))))
+    assert all((a == b).all() for a, b in zip(whole.weighed, mixed.weighed, strict=True))
+
+
 def cells(rows: Rows, *clique: str, told: Told | None = None) -> dict[tuple[int, ...], int]:
     """Return what is counted of one marginal of later visits, every row by 1."""
     question = Question(view=later_of("visits"), clique=clique)

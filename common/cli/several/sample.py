@@ -40,7 +40,14 @@ def sample_tables(
         check_output(file, force=force)
     mark = {"silosynth": MARK.format(sampler.plan_digest)}
     written = draw_forest(
-        sampler, persons=persons, seed=seed, folder=folder, ending=ending, force=force, mark=mark
+        sampler,
+        persons=persons,
+        seed=seed,
+        folder=folder,
+        ending=ending,
+        force=force,
+        mark=mark,
+        tell=say,
     )
     for name, rows in written.items():
         say(f"wrote {files[name]}: {rows:,} rows{_hangs(sampler.schema, name)}")

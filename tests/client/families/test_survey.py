@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from silosynth.client.families import find_tables, survey_families
+from silosynth.client.families import FamilyRows, find_tables, rows, survey_families
 from silosynth.client.families.join import join_tables
 from silosynth.client.families.owners import PERSON
 from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidTable
+from silosynth.common.families import Phase, Question
 from silosynth.common.tables import parse_tables
 
 DOCUMENT = {
@@ -156,3 +157,51 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
         return most
 
     assert held(80_000) == held(20_000)
+
+
+def test_the_operator_is_told_of_rows_that_break_rules_across_tables(tmp_path: Path) -> None:
+    """Of a visit and its person, of a drug and the person above its visit, and of last rows."""
+    tables = {**DOCUMENT["tables"]}  # type: ignore[dict-item]
+    born = {"name": "born", "kind": "integer", "minimum": 0, "maximum": 9, "missing": True}
+    dead = {"name": "dead", "kind": "boolean"}
+    for name, more in (("people", born), ("visits", dead)):
+        tables[name] = {**tables[name], "attributes": [*tables[name]["attributes"], more]}
+    rules = ["people.born <= visits.day", "people.born < drugs.dose", "visits.dead is last"]
+    schema = parse_tables({**DOCUMENT, "tables": tables, "rules": rules})
+    people = {"id": [1, 2, 3], "sex": ["f", "m", "f"], "born": [4, None, 2]}
+    visits = {
+        "visit": ["a", "b", "c", "d", "e", "f", "x"],
+        "person": [1, 1, 1, 2, 3, 3, 9],
+        "day": [5, 3, 9, 1, 7, 7, 0],
+        "dead": [True, False, True, True, True, False, True],
+    }
+    drugs = {"visit": ["a", "a", "d", "f", "x"], "dose": [4, 5, 1, 2, 1]}
+    for name, columns in (("people", people), ("visits", visits), ("drugs", drugs)):
+        pd.DataFrame(columns).astype({"born": "Int64"} if "born" in columns else {}).to_csv(
+            tmp_path / f"{name}.csv", index=False
+        )
+    words = survey_families(schema, find_tables(tmp_path, schema=schema))
+    said = [w.split(";")[0] for w in words if "break the rule" in w]
+    assert said == [
+        # Day 3 of whoever was born on day 4; the two of day 7 tie, so that both are last.
+        "visits: 1 rows break the rule 'people.born <= visits.day'",
+        "visits: 1 rows break the rule 'visits.dead is last'",
+        "drugs: 2 rows break the rule 'people.born < drugs.dose'",
+    ]
+
+
+def test_a_gateway_that_counts_holds_no_row_against_rules(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an operator is told of rules is worked out where nobody outside waits for it."""
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("rows were held against rules")
+
+    monkeypatch.setattr(rows, "keeps_rules", never)
+    schema = parse_tables({**DOCUMENT, "rules": ["visits.day <= drugs.dose"]})
+    files = find_tables(folder, schema=schema)
+    source = FamilyRows(schema, files, secret=bytes(32))
+    source.count(Phase(plain=(Question(view="people", clique=("sex",)),)))
+    with pytest.raises(AssertionError, match="held against rules"):
+        survey_families(schema, files)

@@ -25,6 +25,7 @@ from silosynth.common.forest import (
     Step,
     Term,
     bins_of,
+    family,
     load_forest,
     own_attributes,
     save_forest,
@@ -183,6 +184,7 @@ def test_rules_across_tables_hold_in_every_row() -> None:
         ("never visits.ward = a", "names one table alone"),
         ("visits.dead = true is last of all", "did not expect|expected"),
         ("people.born is last", "no parent"),
+        ("people.born <= visits.day <= drugs.given", "orders columns above 'drugs', too"),
         ("people.born <= visits.ward", "cannot order"),
         ("people.id = visits.ward", "cannot|identifier|follows|expected"),
         ("visits.day < people.born - 4000 days", "leave no value"),
@@ -191,7 +193,7 @@ def test_rules_across_tables_hold_in_every_row() -> None:
 )
 def test_a_rule_that_cannot_hold_says_so_by_name(rule: str, said: str) -> None:
     with pytest.raises(InvalidSchema, match=said) as caught:
-        schema_of(rules=(rule,))
+        late_schema((0, 1, 7), (rule,), missing=False)
     assert rule.split(" is last")[0][:20] in str(caught.value)
 
 
@@ -250,7 +252,11 @@ def test_a_sampler_says_how_gaps_lie_and_draws_them_first() -> None:
         replace(sampler, chains={**sampler.chains, view: late})
 
 
-def test_a_rule_that_no_row_can_keep_ends_a_draw_by_its_name() -> None:
+def test_a_rule_that_no_row_can_keep_ends_no_draw_and_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A draw comes after all is spent: nothing may end it."""
+    monkeypatch.setattr(family, "MOST_HERE", 9)
     sampler = sampler_of(schema_of(rules=("visits.dead is last",)), seed=1)
     view = later_of("visits")
     law = sampler.chains[view]
@@ -258,6 +264,114 @@ def test_a_rule_that_no_row_can_keep_ends_a_draw_by_its_name() -> None:
     always = Step(attribute="dead", terms=(Term(given=(), scores=dead),))
     steps = tuple(always if s.attribute == "dead" else s for s in law.steps)
     chains = {**sampler.chains, view: Chain(domain=law.domain, own=law.own, steps=steps)}
-    forest = Forest(sampler=replace(sampler, chains=chains), persons=30, seed=1)
-    with pytest.raises(InvalidSampler, match="a row kept no rule"):
-        list(forest.table("visits"))
+    forest = Forest(sampler=replace(sampler, chains=chains), persons=30, seed=1, block_persons=4)
+    rows = histories(pa.concat_tables(forest.table("visits")))
+    broken = sum(r["dead"] for visits in rows for r in visits[:-1])
+    assert forest.broken["visits"] == broken > 0
+    assert not any(visits[0]["dead"] for visits in rows if len(visits) > 1)
+    told: list[str] = []
+    draw_forest(forest.sampler, persons=30, seed=1, folder=tmp_path, tell=told.append)
+    assert told == [f"visits: {broken:,} rows break a rule: {WHY}"]
+
+
+WHY = "of what stands above them, or of how many there are, no try left a way to keep all"
+
+
+def never_falling(sampler: ForestSampler, name: str) -> ForestSampler:
+    """Return a sampler whose rows of a table without gaps never fall in their order's codes."""
+    view, order = later_of(name), str(sampler.schema.tables[name].order)
+    law = sampler.chains[view]
+    codes = np.arange(law.domain.size((order,)))
+    falls = np.where(codes[None] < codes[:, None], NEVER, 0).astype(np.int32)
+    never = Term(given=(f"previous: {order}",), scores=falls)
+    steps = tuple(
+        replace(s, terms=(*s.terms, never)) if s.attribute == order else s for s in law.steps
+    )
+    return replace(sampler, chains={**sampler.chains, view: replace(law, steps=steps)})
+
+
+LATE = {**BORN, "maximum": "2020-12-30"}
+GIVEN = {**DAY, "name": "given"}
+WITHIN = ("people.born < visits.day", "visits.dead is last", "visits.day <= drugs.given")
+
+
+def late_schema(gaps: Any, rules: tuple[str, ...], *, missing: bool) -> TablesSchema:
+    """Return people who may be born on the day before the last one, with visits and drugs."""
+    document: Any = schema_of(gaps=gaps, day={**DAY, "missing": missing}).model_dump(mode="json")
+    document["tables"]["people"]["attributes"][-1] = LATE
+    document["tables"]["drugs"]["attributes"].append(GIVEN)
+    return parse_tables({**document, "rules": rules})
+
+
+@pytest.mark.parametrize("gaps", [None, (0, 1, 7, 30), (1, 2, 7, 30)])
+@pytest.mark.parametrize("missing", [False, True])
+def test_people_born_at_the_end_of_the_calendar_end_no_draw(gaps: Any, missing: bool) -> None:
+    schema = late_schema(gaps, WITHIN, missing=missing)
+    sampler = sampler_of(schema, seed=5)
+    if gaps is None:
+        sampler = never_falling(sampler, "visits")
+    forests = [Forest(sampler=sampler, persons=150, seed=5, block_persons=n) for n in (9, 150)]
+    tables, again = (
+        {n: pa.concat_tables(f.table(n)).to_pylist() for n in schema.downward} for f in forests
+    )
+    assert tables == again
+    assert set(forests[0].broken.values()) == {0}
+    people = {p["id"]: p for p in tables["people"]}
+    visits = {v["visit"]: v for v in tables["visits"]}
+    for _, rows in groupby(tables["visits"], key=lambda v: v["id"]):
+        own = list(rows)
+        days = [v["day"] for v in own if v["day"] is not None]
+        assert days == sorted(days)
+        assert all(people[own[0]["id"]]["born"] < d for d in days)
+        assert not any(v["dead"] for v in own[:-1])
+    for drug in tables["drugs"]:
+        day = visits[drug["visit"]]["day"]
+        assert day is None or day <= drug["given"]
+
+
+def test_rows_below_stay_with_the_row_they_were_drawn_for() -> None:
+    """A rule that names the order puts whole rows in order: those below them go along."""
+    rule = ("never day > '2020-06-15' and ward = c",)
+    document: Any = schema_of(gaps=None).model_dump(mode="json")
+    document["tables"]["visits"]["rules"] = rule
+    schema = parse_tables(document)
+    sampler = never_falling(sampler_of(schema, seed=3), "visits")
+    chains = dict(sampler.chains)
+    for view in ("drugs, first", later_of("drugs")):
+        law = chains[view]
+        size, codes = law.domain.size(("visits: ward",)), law.domain.size(("dose",))
+        alike = np.full((size, codes), NEVER, dtype=np.int32)
+        alike[np.arange(size), np.arange(size)] = 0
+        dose = Step(attribute="dose", terms=(Term(given=("visits: ward",), scores=alike),))
+        steps = tuple(dose if s.attribute == "dose" else s for s in law.steps)
+        chains[view] = replace(law, steps=steps)
+    forest = Forest(sampler=replace(sampler, chains=chains), persons=200, seed=3)
+    tables = {n: pa.concat_tables(forest.table(n)).to_pylist() for n in schema.downward}
+    visits = {v["visit"]: v for v in tables["visits"]}
+    pairs = {(visits[d["visit"]]["ward"], d["dose"]) for d in tables["drugs"]}
+    assert len(tables["drugs"]) > 100
+    by_dose = {dose: {w for w, d in pairs if d == dose} for _, dose in pairs}
+    assert all(len(wards) == 1 for wards in by_dose.values()), by_dose
+
+
+def test_which_row_is_last_is_settled_where_only_values_change_places() -> None:
+    refused = ("visits.dead is last", "never people.sex = f and visits.day > '2020-06-15'")
+    with pytest.raises(InvalidSchema, match="declare gaps"):
+        schema_of(gaps=None, rules=refused)
+    assert schema_of(rules=refused).told_last == {"visits"}
+    assert schema_of(gaps=None, rules=WITHIN[:2]).told_last == {"visits"}
+
+
+def test_gaps_of_a_column_of_steps_are_whole_steps() -> None:
+    day = {"name": "day", "kind": "integer", "minimum": 0, "maximum": 60, "step": 5}
+    (scale,) = gap_scales(schema_of(gaps=[0, 1, 20, 40], day=day)).values()
+    assert scale.edges.tolist() == [0, 1, 4, 8]
+    points = scale.points(np.array([5.0, 5, 10, 25, 60]))
+    gaps = scale.gap_codes(points, np.zeros(5, np.int64), first=np.arange(5) == 0)
+    assert gaps.tolist() == [scale.none, 0, 1, 1, 2]
+    rows = histories(drawn(schema_of(gaps=[5, 10, 30], day=day), persons=60, seed=4)["visits"])
+    steps = {b["day"] - a["day"] for own in rows for a, b in pairwise(own)}
+    assert steps
+    assert all(step % 5 == 0 for step in steps)
+    with pytest.raises(InvalidSchema, match="steps of 5"):
+        schema_of(gaps=[0, 1, 2], day=day)

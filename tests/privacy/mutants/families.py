@@ -93,6 +93,16 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
+        name="families: rows are held against rules while somebody waits for an answer",
+        path="client/families/source.py",
+        old="told = Told()",
+        new="told = Told(broken={})",
+        killed_by=(
+            "tests/client/families/test_survey.py"
+            "::test_a_gateway_that_counts_holds_no_row_against_rules",
+        ),
+    ),
+    Mutant(
         name="families: two rows under one key are two persons",
         path="client/families/rows.py",
         old="kept = np.flatnonzero(ranks == 0)",
