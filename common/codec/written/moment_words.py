@@ -15,8 +15,15 @@ _NAMED = {"b": "months", "B": "months", "a": "weekdays", "A": "weekdays", "p": "
 _NAMED |= {"P": "halves"}
 _SHAPES = {"V": r"\d{2}", "G": r"\d{4}", "z": r"(?:[+-]\d\d:?\d\d|Z)", "%": "%"}
 _SHAPES |= dict.fromkeys("aAbBpPZ", r"[^\W\d_]{1,12}")
-_PART = r"[\d:/ -]{1,10}?"
-"""What any other mark may be: of a bounded length, so that no long text takes long."""
+_DIGITS = {"Y": 4, "j": 3, "f": 9} | dict.fromkeys("dmyHIMSUuWwelk", 2)
+_SHAPES |= {mark: rf" {{0,3}}+\d{{1,{most}}} {{0,3}}" for mark, most in _DIGITS.items()}
+_SHAPES |= {f"{n}N": r"\d{1,9}" for n in range(1, 10)}
+_PART = r"[\d:/ -]{1,20}?"
+"""What any other mark may be, such as a whole date.
+
+No part that stands often holds what stands between parts: a text of such signs alone would be tried
+in a hundred thousand ways, and show in an answer's time.
+"""
 _YEARS = re.compile(r"%[-_0^#]*[YyGcxDF]")
 LEAP_YEAR = 2000
 """Of dates that are written without a year."""
