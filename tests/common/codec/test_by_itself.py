@@ -71,3 +71,11 @@ def test_no_text_of_signs_is_tried_in_many_ways(signs: str) -> None:
     before = time.process_time()
     to_plain(texts, format="%Y%m%d%H%M%S %p", words=words)
     assert time.process_time() - before < 0.5  # 1.5 s where they are, 0.01 s where not
+
+
+def test_the_longest_interval_is_no_short_one() -> None:
+    months = [pa.MonthDayNano([m, 0, 0]) for m in (1, 2**31 - 1, -(2**31))]
+    spans = flatten(pa.array(months, pa.month_day_nano_interval())).cast(pa.int64()).to_pylist()
+    assert spans[0] == 30 * 86_400_000_000
+    assert spans[1] > 10**18
+    assert spans[2] < -(10**18)
