@@ -467,3 +467,24 @@ def test_the_servers_own_types_are_what_it_writes(
     source = open_source(spec(uri, push_down=push_down, query=query), schema=schema)
     (counts,) = source.count(LETTER, levels={"fine": Grouping()})
     assert counts.tolist() == [3, 2, 1, 1]
+
+
+@pytest.mark.parametrize("cast", ["date", "timestamp", "timestamptz"])
+@pytest.mark.parametrize("resolution", ["day", "week", "month", "quarter", "year"])
+def test_an_instant_without_end_is_the_last_pulled_and_pushed_down(
+    uri: str, cast: str, resolution: str
+) -> None:
+    texts = ("-infinity", "1969-12-31", "2020-02-29", "2020-03-01", "2030-12-31", "infinity")
+    listed = ", ".join(f"('{text}'::{cast})" for text in texts)
+    query = f"SELECT x FROM (VALUES {listed}) AS v (x)"
+    facts = {"kind": "datetime", "resolution": resolution, "source": "public"}
+    bounds = {"minimum": "2000-01-01", "maximum": "2030-12-31"}
+    schema = parse_schema({"name": "w", "attributes": [{"name": "x", **facts, **bounds}]})
+    grid = refined_attributes(schema)["x"]
+    question = [ValueQuestion(attribute="x", partition=Leaves(grid=grid, join=1))]
+    pushed, pulled = (
+        open_source(spec(uri, push_down=push, query=query), schema=schema).count_values(question)[0]
+        for push in (True, False)
+    )
+    assert pushed.tolist() == pulled.tolist()
+    assert pulled[-1] >= 1
