@@ -68,6 +68,11 @@ _BEGIN = (
     "SET LOCAL client_encoding = 'UTF8'",
 )
 
+_SPELLED_IN_SEVERAL_WAYS = ("citext", "json", "jsonb", "xml", "numrange", "nummultirange")
+"""Types that compare as equal, or not at all, what is stored in other bytes.
+
+The driver has no name for ranges, nor for other types that it does not know.
+"""
 _LAST_DAY = "20000-01-01"
 """Later than any that a schema bounds."""
 
@@ -255,6 +260,8 @@ def _pulled(field: pa.Field, *, wanted: Wanted) -> str:
         kind += "tz" * (pt.is_timestamp(field.type) and field.type.tz is not None)
         last = f"'{_LAST_DAY}'::{kind}"
         return f"CASE WHEN {name} > {last} THEN {last} ELSE {name} END AS {name}"
+    if whose:
+        _check_person(field)
     if not whose or not is_numeric(field):
         return name
     if any(wanted.silo_map.origin(a.name) == field.name for a in wanted.schema.attributes):
@@ -263,6 +270,17 @@ def _pulled(field: pa.Field, *, wanted: Wanted) -> str:
             hint="select it twice in the query, and name the other one as person_column",
         )
     return f"NULLIF(trim_scale({name}), 'NaN') AS {name}"
+
+
+def _check_person(field: pa.Field) -> None:
+    """Raise InvalidTable for types whose equal values are sent as different ones, by the type."""
+    named = (field.metadata or {}).get(b"POSTGRESQL:type", b"").decode()
+    if named in _SPELLED_IN_SEVERAL_WAYS or named.startswith("unnamed"):
+        raise InvalidTable(
+            f"column {field.name!r} is of a type ({named}) in which one person may be written "
+            "in several ways",
+            hint="cast it in the query to text that is the same for each person, as by lower()",
+        )
 
 
 def _read_as(field: pa.Field, *, wanted: Wanted) -> pa.DataType:
