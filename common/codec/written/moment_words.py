@@ -72,9 +72,9 @@ def _rewritten(texts: pa.Array, *, format: str, words: MomentWords) -> tuple[pa.
         shape += re.escape(literal)
         wanted += literal
         if listed or name == "q":
-            known = {word.casefold(): _plain(name, i) for i, word in enumerate(listed)}
+            known = {word: _plain(name, i) for i, word in enumerate(listed)}
             known = known or {str(q): f"{3 * q - 2:02}" for q in range(1, 5)}
-            numbers[group] = known
+            numbers[group] = {_fold(word): plain for word, plain in known.items()}
             shape += f"(?P<{group}>{'|'.join(map(re.escape, sorted(known, key=len)[::-1]))})"
             wanted += {"halves": "%p", "weekdays": ""}.get(_NAMED.get(name, ""), "%m")
         else:
@@ -83,6 +83,11 @@ def _rewritten(texts: pa.Array, *, format: str, words: MomentWords) -> tuple[pa.
     shape += re.escape(format[place:])
     pattern = re.compile(shape, re.IGNORECASE | re.DOTALL)
     return _replaced(texts, pattern, numbers), wanted + format[place:]
+
+
+def _fold(word: str) -> str:
+    """Return a word without its case, as re.IGNORECASE takes it: i with a dot or none is one."""
+    return word.casefold().replace("i\u0307", "i").replace("\u0131", "i")
 
 
 def _plain(name: str, place: int) -> str:
@@ -104,7 +109,10 @@ def _replaced(
         plain, place = "", 0
         for group, known in numbers.items():
             start, end = found.span(group)
-            plain += found[0][place:start] + known[found[group].casefold()]
+            word = known.get(_fold(found[group]))
+            if word is None:
+                return None
+            plain += found[0][place:start] + word
             place = end
         return plain + found[0][place:]
 

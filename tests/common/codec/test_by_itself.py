@@ -79,3 +79,20 @@ def test_the_longest_interval_is_no_short_one() -> None:
     assert spans[0] == 30 * 86_400_000_000
     assert spans[1] > 10**18
     assert spans[2] < -(10**18)
+
+
+@pytest.mark.parametrize("odd", ["3 jun\u0131 2020", "3 JUN\u0130 2020", "3 mar\u017f 2020", "3"])
+def test_no_letter_of_another_alphabet_fails_a_column(odd: str) -> None:
+    months = ["jan", "feb", "mars", "apr", "mai", "juni", "juli", "aug", "sep", "okt", "nov", "dez"]
+    words = MomentWords(months=tuple(months))
+    texts = pa.array(["3 JUNI 2020", odd], pa.large_string())
+    plain, _ = to_plain(texts, format="%d %B %Y", words=words)
+    assert plain.to_pylist()[0] == "3 06 2020"
+
+
+def test_turkish_capitals_are_read() -> None:
+    months = ["oca", "\u015fub", "mar", "nis", "may", "haz", "tem", "a\u011fu", "eyl", "eki"]
+    words = MomentWords(months=(*months, "kas\u0131m", "\u0130yun"))
+    texts = pa.array(["3 KASIM 2020", "3 kas\u0131m 2020", "4 iyun 2020"], pa.large_string())
+    plain, _ = to_plain(texts, format="%d %B %Y", words=words)
+    assert plain.to_pylist() == ["3 11 2020", "3 11 2020", "4 12 2020"]

@@ -53,4 +53,14 @@ MUTANTS: tuple[Mutant, ...] = (
         new="inside = ~np.isnan(instants)",
         killed_by=("tests/common/codec/test_by_itself.py::test_no_instant_is_too_far_for_a_zone",),
     ),
+    Mutant(
+        name="reading: one word in letters of another alphabet fails a column",
+        path="common/codec/written/moment_words.py",
+        old="word = known.get(_fold(found[group]))",
+        new="word = known[found[group].casefold()]",
+        killed_by=(
+            "tests/common/codec/test_by_itself.py::"
+            "test_no_letter_of_another_alphabet_fails_a_column",
+        ),
+    ),
 )
