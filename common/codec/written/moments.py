@@ -236,7 +236,8 @@ def have_offsets(column: pa.Array, *, format: str | None) -> np.ndarray:
     values, positions = distinct(column)
     found = pc.match_substring_regex(trim(values.cast(pa.large_string())), _OFFSET)
     marked: np.ndarray = pc.fill_null(found, False).to_numpy(zero_copy_only=False)
-    return marked[positions]
+    chosen: np.ndarray = marked[positions]
+    return chosen
 
 
 def are_months(instants: np.ndarray, *, more_than: int) -> bool:

@@ -39,8 +39,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="reading: one text with an offset moves the days of all others",
         path="common/codec/written/moments.py",
-        old="return marked[positions]",
-        new="return np.full(len(column), marked.any())",
+        old="chosen: np.ndarray = marked[positions]",
+        new="chosen: np.ndarray = np.full(len(column), marked.any())",
         killed_by=(
             "tests/common/codec/test_by_itself.py::"
             "test_one_text_with_an_offset_moves_no_other_texts_day",
