@@ -111,9 +111,7 @@ def _check_secret(secret: bytes) -> None:
 
 def number_persons(persons: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, pa.Array]:
     """Return (rows,) int64, each row's person from 0 or -1 for none, and the persons' names."""
-    if pt.is_interval(persons.type):
-        # As spans of time one of a month and one of thirty days would be one person.
-        raise _not_plain()
+    refuse_spans(persons.type)
     try:
         column = flatten(persons)
     except pa.ArrowNotImplementedError:
@@ -139,6 +137,19 @@ def number_persons(persons: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, pa.
         person = first.astype(np.int64)[person]
     person[nameless] = -1
     return person, pc.unique(names)
+
+
+def refuse_spans(kind: pa.DataType) -> None:
+    """Raise InvalidTable for intervals, also in dictionaries, runs and extensions.
+
+    As spans of time one of a month and one of thirty days would be one person.
+    """
+    while pt.is_dictionary(kind) or pt.is_run_end_encoded(kind):
+        kind = kind.value_type
+    if isinstance(kind, pa.BaseExtensionType):
+        refuse_spans(kind.storage_type)
+    elif pt.is_interval(kind):
+        raise _not_plain()
 
 
 def _not_plain() -> InvalidTable:

@@ -14,6 +14,7 @@ from typing import Any
 import adbc_driver_postgresql.dbapi as dbapi
 import numpy as np
 import pyarrow as pa
+import pyarrow.types as pt
 
 from silosynth.client.counting import lay_out
 from silosynth.client.source.spec import (
@@ -49,6 +50,7 @@ from silosynth.client.source.sql import (
 )
 from silosynth.client.source.survey import NumberFit, Survey, Tally
 from silosynth.client.source.table import Wanted
+from silosynth.common.codec import is_instant
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidTable
 from silosynth.common.measurement import MarginalQuery
@@ -65,6 +67,14 @@ _BEGIN = (
     "SET LOCAL extra_float_digits = 1",
     "SET LOCAL client_encoding = 'UTF8'",
 )
+
+_SPELLED_IN_SEVERAL_WAYS = ("citext", "json", "jsonb", "xml", "numrange", "nummultirange")
+"""Types that compare as equal, or not at all, what is stored in other bytes.
+
+The driver has no name for ranges, nor for other types that it does not know.
+"""
+_LAST_DAY = "20000-01-01"
+"""Later than any that a schema bounds."""
 
 _ENCODING = "SELECT current_setting('server_encoding') AS encoding"
 _EVERY_CHARACTER = "SELECT string_agg(chr(code), '') FROM generate_series(1, 255) AS code"
@@ -243,7 +253,16 @@ def _pulled(field: pa.Field, *, wanted: Wanted) -> str:
     name = quote(field.name)
     if is_spelled(field.type) and _read_as(field, wanted=wanted) == pa.string():
         return f"{name}::text AS {name}"
-    if field.name not in (wanted.person_column, *wanted.also) or not is_numeric(field):
+    whose = field.name in (wanted.person_column, *wanted.also)
+    if is_instant(field.type) and not whose:
+        # The driver has no room for infinity, which would come as the earliest.
+        kind = "date" if pt.is_date(field.type) else "timestamp"
+        kind += "tz" * (pt.is_timestamp(field.type) and field.type.tz is not None)
+        last = f"'{_LAST_DAY}'::{kind}"
+        return f"CASE WHEN {name} > {last} THEN {last} ELSE {name} END AS {name}"
+    if whose:
+        _check_person(field)
+    if not whose or not is_numeric(field):
         return name
     if any(wanted.silo_map.origin(a.name) == field.name for a in wanted.schema.attributes):
         raise InvalidTable(
@@ -251,6 +270,17 @@ def _pulled(field: pa.Field, *, wanted: Wanted) -> str:
             hint="select it twice in the query, and name the other one as person_column",
         )
     return f"NULLIF(trim_scale({name}), 'NaN') AS {name}"
+
+
+def _check_person(field: pa.Field) -> None:
+    """Raise InvalidTable for types whose equal values are sent as different ones, by the type."""
+    named = (field.metadata or {}).get(b"POSTGRESQL:type", b"").decode()
+    if named in _SPELLED_IN_SEVERAL_WAYS or named.startswith("unnamed"):
+        raise InvalidTable(
+            f"column {field.name!r} is of a type ({named}) in which one person may be written "
+            "in several ways",
+            hint="cast it in the query to text that is the same for each person, as by lower()",
+        )
 
 
 def _read_as(field: pa.Field, *, wanted: Wanted) -> pa.DataType:

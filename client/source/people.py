@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from silosynth.client.noise import BitSource
-from silosynth.client.source.bounding import derive, number_persons, spell
+from silosynth.client.source.bounding import derive, number_persons, refuse_spans, spell
 from silosynth.client.source.spec import Bounding, CodedTable, Fragment, Reader
 from silosynth.common.codec import plain_values, to_examples
 from silosynth.common.errors import InvalidTable
@@ -92,6 +92,7 @@ def _codes_of_texts(texts: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
 
 def plain_persons(persons: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return the person column without a dictionary, which may differ between fragments."""
+    refuse_spans(persons.type)
     return plain_values(persons) if pt.is_dictionary(persons.type) else persons
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from silosynth.client.source import bounding as bounding_of_rows
 from silosynth.client.source import load_secret, make_secret
 from silosynth.client.source.bounding import NAMELESS, SECRET_BYTES, authenticate, rank_rows
-from silosynth.client.source.people import gather_people
+from silosynth.client.source.people import gather_people, plain_persons
 from silosynth.client.source.spec import CodedTable
 from silosynth.common.codec import decode_texts, encode_texts
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
@@ -244,6 +244,18 @@ def test_a_nested_person_column_or_a_wrong_length_is_refused() -> None:
         rank_rows(pa.array([1, 2]), [code], secret=SECRET)
     with pytest.raises(InvalidArgument, match="32 bytes"):
         rank_rows(pa.array([1]), [code], secret=b"short")
+
+
+def test_intervals_name_no_persons_however_they_are_stored() -> None:
+    month, days = pa.MonthDayNano([1, 0, 0]), pa.MonthDayNano([0, 30, 0])
+    spans = pa.array([month, days], pa.month_day_nano_interval())
+    runs = pa.RunEndEncodedArray.from_arrays(pa.array([1, 2], pa.int32()), spans)
+    listed = pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int8()), spans)
+    for persons in (spans, runs, listed):
+        with pytest.raises(InvalidTable, match="no plain values"):
+            rank_rows(persons, [np.zeros(2, dtype=np.uint8)], secret=SECRET)
+        with pytest.raises(InvalidTable, match="no plain values"):
+            plain_persons(pa.chunked_array([persons]))
 
 
 def test_an_empty_table_has_no_ranks() -> None:

@@ -30,7 +30,7 @@ from silosynth.common.codec.written.moment_words import LEAP_YEAR, is_yearless
 from silosynth.common.codec.written.moments import (
     are_months,
     epoch_text,
-    has_offsets,
+    have_offsets,
     local_instants,
     midnights,
     write_instants,
@@ -88,8 +88,9 @@ def _read(attribute: DatetimeAttribute, column: pa.Array) -> tuple[np.ndarray, n
     if attribute.format is not None:
         column = numbers_as_text(column)
     instants, unreadable = to_microseconds(column, format=attribute.format, words=attribute.words)
-    if attribute.local and attribute.zone is not None and has_offsets(column):
-        instants = local_instants(instants, zone=attribute.zone)
+    if attribute.local and attribute.zone is not None:
+        moments = have_offsets(column, format=attribute.format)
+        instants = np.where(moments, local_instants(instants, zone=attribute.zone), instants)
     return instants, unreadable
 
 

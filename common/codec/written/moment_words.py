@@ -15,8 +15,15 @@ _NAMED = {"b": "months", "B": "months", "a": "weekdays", "A": "weekdays", "p": "
 _NAMED |= {"P": "halves"}
 _SHAPES = {"V": r"\d{2}", "G": r"\d{4}", "z": r"(?:[+-]\d\d:?\d\d|Z)", "%": "%"}
 _SHAPES |= dict.fromkeys("aAbBpPZ", r"[^\W\d_]{1,12}")
-_PART = r"[\d:/ -]{1,10}?"
-"""What any other mark may be: of a bounded length, so that no long text takes long."""
+_DIGITS = {"Y": 4, "j": 3, "f": 9} | dict.fromkeys("dmyHIMSUuWwelk", 2)
+_SHAPES |= {mark: rf" {{0,3}}+\d{{1,{most}}} {{0,3}}" for mark, most in _DIGITS.items()}
+_SHAPES |= {f"{n}N": r"\d{1,9}" for n in range(1, 10)}
+_PART = r"[\d:/ -]{1,20}?"
+"""What any other mark may be, such as a whole date.
+
+No part that stands often holds what stands between parts: a text of such signs alone would be tried
+in a hundred thousand ways, and show in an answer's time.
+"""
 _YEARS = re.compile(r"%[-_0^#]*[YyGcxDF]")
 LEAP_YEAR = 2000
 """Of dates that are written without a year."""
@@ -65,9 +72,9 @@ def _rewritten(texts: pa.Array, *, format: str, words: MomentWords) -> tuple[pa.
         shape += re.escape(literal)
         wanted += literal
         if listed or name == "q":
-            known = {word.casefold(): _plain(name, i) for i, word in enumerate(listed)}
+            known = {word: _plain(name, i) for i, word in enumerate(listed)}
             known = known or {str(q): f"{3 * q - 2:02}" for q in range(1, 5)}
-            numbers[group] = known
+            numbers[group] = {_fold(word): plain for word, plain in known.items()}
             shape += f"(?P<{group}>{'|'.join(map(re.escape, sorted(known, key=len)[::-1]))})"
             wanted += {"halves": "%p", "weekdays": ""}.get(_NAMED.get(name, ""), "%m")
         else:
@@ -76,6 +83,11 @@ def _rewritten(texts: pa.Array, *, format: str, words: MomentWords) -> tuple[pa.
     shape += re.escape(format[place:])
     pattern = re.compile(shape, re.IGNORECASE | re.DOTALL)
     return _replaced(texts, pattern, numbers), wanted + format[place:]
+
+
+def _fold(word: str) -> str:
+    """Return a word without its case, as re.IGNORECASE takes it: i with a dot or none is one."""
+    return word.casefold().replace("i\u0307", "i").replace("\u0131", "i")
 
 
 def _plain(name: str, place: int) -> str:
@@ -97,7 +109,10 @@ def _replaced(
         plain, place = "", 0
         for group, known in numbers.items():
             start, end = found.span(group)
-            plain += found[0][place:start] + known[found[group].casefold()]
+            word = known.get(_fold(found[group]))
+            if word is None:
+                return None
+            plain += found[0][place:start] + word
             place = end
         return plain + found[0][place:]
 

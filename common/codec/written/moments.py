@@ -198,13 +198,16 @@ def epoch_text(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, tz=UTC).isoformat()
 
 
+_FARTHEST_LOCAL = 20_000.0 * 366 * DAY
+
+
 def local_instants(instants: np.ndarray, *, zone: str) -> np.ndarray:
     """Return (rows,) float64, what clocks of a zone show at microseconds since 1970 in UTC."""
-    gone = np.isnan(instants)
-    whole = pa.array(np.where(gone, 0, instants).astype(np.int64), mask=gone)
+    # Further away no schema has days, and an int64 or a zone would fail by a row.
+    inside = np.abs(instants) < _FARTHEST_LOCAL
+    whole = pa.array(np.where(inside, instants, 0).astype(np.int64))
     there = pc.local_timestamp(whole.cast(pa.timestamp("us", tz=zone)))
-    shown = there.cast(pa.int64()).to_numpy(zero_copy_only=False)
-    return np.where(gone, np.nan, shown.astype(np.float64))
+    return np.where(inside, there.cast(pa.int64()).to_numpy().astype(np.float64), instants)
 
 
 def midnights(days: pa.Array, *, zone: str) -> pa.Array:
@@ -220,16 +223,21 @@ def midnights(days: pa.Array, *, zone: str) -> pa.Array:
 _OFFSET = r"(Z|[+-]\d{2}:?\d{2})$"
 
 
-def has_offsets(column: pa.Array) -> bool:
-    """Say whether values are moments everywhere, and not the clocks of one place."""
+def have_offsets(column: pa.Array, *, format: str | None) -> np.ndarray:
+    """Mark rows, (rows,) bool, that are moments everywhere, and not the clocks of one place.
+
+    Of a text, that it says itself: another row's offset tells nothing of it. By a format without a
+    zone none does, whatever its last digits look like.
+    """
     kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
-    if pt.is_timestamp(kind):
-        return kind.tz is not None
-    if not is_text(kind):
-        return False
-    values, _ = distinct(column)
+    zoned = pt.is_timestamp(kind) and kind.tz is not None
+    if not is_text(kind) or (format is not None and "z" not in format.lower()):
+        return np.full(len(column), zoned)
+    values, positions = distinct(column)
     found = pc.match_substring_regex(trim(values.cast(pa.large_string())), _OFFSET)
-    return bool(pc.any(found).as_py())
+    marked: np.ndarray = pc.fill_null(found, False).to_numpy(zero_copy_only=False)
+    chosen: np.ndarray = marked[positions]
+    return chosen
 
 
 def are_months(instants: np.ndarray, *, more_than: int) -> bool:

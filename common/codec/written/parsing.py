@@ -66,7 +66,7 @@ def _common(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     return column.cast(longer[kind]) if kind in longer else column
 
 
-_DAYS_OF_A_MONTH = 30
+_DAYS_OF_A_MONTH, _MOST_DAYS = 30, 10**8
 _INTERVAL = np.dtype([("months", "<i4"), ("days", "<i4"), ("nanoseconds", "<i8")])
 
 
@@ -85,7 +85,8 @@ def _spans_of(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     parts = np.zeros(0, _INTERVAL) if data is None else np.frombuffer(data, _INTERVAL)
     parts = parts[whole.offset : whole.offset + len(whole)]
     days = parts["months"].astype(np.int64) * _DAYS_OF_A_MONTH + parts["days"]
-    spans = days * _DAY + parts["nanoseconds"] // 1000
+    # As far as an int64 goes: the longest would come out below zero.
+    spans = np.clip(days, -_MOST_DAYS, _MOST_DAYS) * _DAY + parts["nanoseconds"] // 1000
     there = whole.is_valid().to_numpy(zero_copy_only=False)
     return pa.array(spans, pa.int64(), mask=~there).cast(pa.duration("us"))
 

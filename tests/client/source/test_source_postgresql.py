@@ -467,3 +467,54 @@ def test_the_servers_own_types_are_what_it_writes(
     source = open_source(spec(uri, push_down=push_down, query=query), schema=schema)
     (counts,) = source.count(LETTER, levels={"fine": Grouping()})
     assert counts.tolist() == [3, 2, 1, 1]
+
+
+@pytest.mark.parametrize("cast", ["date", "timestamp", "timestamptz"])
+@pytest.mark.parametrize("resolution", ["day", "week", "month", "quarter", "year"])
+def test_an_instant_without_end_is_the_last_pulled_and_pushed_down(
+    uri: str, cast: str, resolution: str
+) -> None:
+    texts = ("-infinity", "1969-12-31", "2020-02-29", "2020-03-01", "2030-12-31", "infinity")
+    listed = ", ".join(f"('{text}'::{cast})" for text in texts)
+    query = f"SELECT x FROM (VALUES {listed}) AS v (x)"
+    facts = {"kind": "datetime", "resolution": resolution, "source": "public"}
+    bounds = {"minimum": "2000-01-01", "maximum": "2030-12-31"}
+    schema = parse_schema({"name": "w", "attributes": [{"name": "x", **facts, **bounds}]})
+    grid = refined_attributes(schema)["x"]
+    question = [ValueQuestion(attribute="x", partition=Leaves(grid=grid, join=1))]
+    pushed, pulled = (
+        open_source(spec(uri, push_down=push, query=query), schema=schema).count_values(question)[0]
+        for push in (True, False)
+    )
+    assert pushed.tolist() == pulled.tolist()
+    assert pulled[-1] >= 1
+
+
+@pytest.mark.parametrize(
+    ("cast", "one", "other"),
+    [
+        ("citext", "A", "a"),
+        ("jsonb", "1.0", "1"),
+        ("json", "1", " 1"),
+        ("xml", "<a/>", "<a></a>"),
+        ("numrange", "[1,2)", "[1.0,2)"),
+        ("nummultirange", "{[1,2)}", "{[1.0,2)}"),
+    ],
+)
+def test_no_person_has_a_name_that_is_equal_and_sent_otherwise(
+    uri: str, cast: str, one: str, other: str
+) -> None:
+    """A person of two names would have twice as many rows as were charged."""
+    with dbapi.connect(uri) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE EXTENSION IF NOT EXISTS citext")
+        connection.commit()
+    query = f"SELECT * FROM (VALUES ('{one}'::{cast}, 1), ('{other}'::{cast}, 1)) AS v (person, n)"
+    facts = {"name": "n", "kind": "integer", "minimum": 0, "maximum": 9, "source": "public"}
+    schema = parse_schema({"name": "w", "attributes": [facts]})
+    source = open_source(
+        spec(uri, push_down=False, query=query, person=True),
+        schema=schema,
+        bounding=bounding(bytes(32)),
+    )
+    with pytest.raises(InvalidTable, match=r"several ways.*lower"):
+        source.count([MarginalQuery(clique=("n",))], levels={"fine": Grouping()})

@@ -36,4 +36,31 @@ MUTANTS: tuple[Mutant, ...] = (
         new='warnings.simplefilter("default")',
         killed_by=(f"{_READING}test_a_span_with_odd_units_warns_nobody",),
     ),
+    Mutant(
+        name="reading: one text with an offset moves the days of all others",
+        path="common/codec/written/moments.py",
+        old="chosen: np.ndarray = marked[positions]",
+        new="chosen: np.ndarray = np.full(len(column), marked.any())",
+        killed_by=(
+            "tests/common/codec/test_by_itself.py::"
+            "test_one_text_with_an_offset_moves_no_other_texts_day",
+        ),
+    ),
+    Mutant(
+        name="reading: an instant that is far off warns on standard error",
+        path="common/codec/written/moments.py",
+        old="inside = np.abs(instants) < _FARTHEST_LOCAL",
+        new="inside = ~np.isnan(instants)",
+        killed_by=("tests/common/codec/test_by_itself.py::test_no_instant_is_too_far_for_a_zone",),
+    ),
+    Mutant(
+        name="reading: one word in letters of another alphabet fails a column",
+        path="common/codec/written/moment_words.py",
+        old="word = known.get(_fold(found[group]))",
+        new="word = known[found[group].casefold()]",
+        killed_by=(
+            "tests/common/codec/test_by_itself.py::"
+            "test_no_letter_of_another_alphabet_fails_a_column",
+        ),
+    ),
 )

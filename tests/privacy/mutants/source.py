@@ -113,4 +113,14 @@ MUTANTS: tuple[Mutant, ...] = (
             "[a quote that does not close]",
         ),
     ),
+    Mutant(
+        name="source: intervals in dictionaries and runs name persons, a month as thirty days",
+        path="client/source/bounding.py",
+        old="kind = kind.value_type\n",
+        new="break\n",
+        killed_by=(
+            "tests/privacy/test_bounding.py::"
+            "test_intervals_name_no_persons_however_they_are_stored",
+        ),
+    ),
 )
