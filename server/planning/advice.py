@@ -70,15 +70,11 @@ def advise(schema: Schema, *, crowded: float = 0.0) -> Advice:
             "draw no pictures",
         )
     width = len(schema.coded)
-    if width == 1:
-        return Advice(
-            method=Method.INDEPENDENT, reason="one attribute alone has no pairs to measure"
-        )
-    if crowded >= CROWDED_FROM:
-        return Advice(
-            method=Method.INDEPENDENT,
-            reason="the noise of so many codes is larger than what so few rows say of pairs",
-        )
+    alone = "one attribute alone has no pairs to measure" if width == 1 else None
+    if alone is None and crowded >= CROWDED_FROM:
+        alone = "the noise of so many codes is larger than what so few rows say of pairs"
+    if alone is not None:
+        return Advice(method=Method.INDEPENDENT, reason=alone)
     if width >= FEWEST_WIDE_ATTRIBUTES:
         return _advise_wide(schema)
     reason = f"marginals are nearer to the data on tables of this width ({width} attributes)"

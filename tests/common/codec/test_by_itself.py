@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 
 import pyarrow as pa
@@ -13,6 +12,7 @@ from silosynth.common.codec.written.moment_words import to_plain
 from silosynth.common.codec.written.parsing import flatten
 from silosynth.common.schema import DatetimeAttribute, MomentWords
 from silosynth.common.values import grid_of
+from tests.support.patience import cheap
 
 
 def _days(**facts: object) -> DatetimeAttribute:
@@ -68,9 +68,8 @@ def test_no_instant_is_too_far_for_a_zone(unit: str, far: int) -> None:
 def test_no_text_of_signs_is_tried_in_many_ways(signs: str) -> None:
     words = MomentWords(halves=("vorm", "nachm"))
     texts = pa.array([signs * (60 // len(signs))] * 100, pa.large_string())
-    before = time.process_time()
-    to_plain(texts, format="%Y%m%d%H%M%S %p", words=words)
-    assert time.process_time() - before < 0.5  # 1.5 s where they are, 0.01 s where not
+    with cheap(units=50):  # 150 where they are, 1 where not
+        to_plain(texts, format="%Y%m%d%H%M%S %p", words=words)
 
 
 def test_the_longest_interval_is_no_short_one() -> None:
