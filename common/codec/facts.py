@@ -124,6 +124,8 @@ class ColumnFacts:
 
 def summarise(name: str, array: pa.Array, *, stored: pa.DataType | None = None) -> ColumnFacts:
     """Split the distinct values of a flattened column into values and missing ones."""
+    if pt.is_floating(array.type):
+        array = pc.add(array, 0.0)  # -0.0 and 0.0 are one number
     values, positions = distinct(array)
     counts = np.bincount(positions, minlength=len(values))
     absent = pc.is_null(values, nan_is_null=True).to_numpy(zero_copy_only=False)

@@ -153,6 +153,7 @@ COLUMNS = st.one_of(
 @given(COLUMNS)
 @example(["0\x1b"])
 @example(["3\u0663", "4\u0663"])
+@example([0.0, 7.0, -0.0, -1.0])
 @settings(max_examples=200, deadline=None)
 def test_every_value_lies_in_its_drafted_domain(values: list[Any]) -> None:
     table = pa.table({"x": values})
