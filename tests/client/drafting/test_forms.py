@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import re
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,22 @@ def written(path: Path, schema: Schema) -> pd.DataFrame:
 def round_trip(path: Path) -> tuple[Draft, pd.DataFrame]:
     draft = draft_schema(path, name="t")
     return draft, written(path, draft.schema)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A column, what it is drafted as, and the form of every value of it."""
+
+    texts: list[str]
+    drafted: dict[str, Any]
+    form: str
+
+    def check(self, name: str, *, draft: Draft, out: pd.DataFrame) -> None:
+        """Fail where the column is not drafted so, or values lose their form on the way back."""
+        found = facts(draft, name) | {"kind": kinds(draft)[name]}
+        assert {k: found.get(k) for k in self.drafted} == self.drafted
+        assert [t for t in self.texts if not re.fullmatch(self.form, t)] == []
+        assert [t for t in out[name] if not re.fullmatch(self.form, t)] == []
 
 
 def test_dates_stay_dates(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from silosynth.client.drafting import draft_schema
 from silosynth.client.drafting.draft import Draft
 from silosynth.common.codec import Codec
 from silosynth.common.schema import DurationAttribute, parse_schema
-from tests.client.drafting.test_forms import back, facts, kinds, round_trip
+from tests.client.drafting.test_forms import Written, back, facts, kinds, round_trip
 from tests.support.tables.messy_files import ROWS, moments, source, write
 
 AT = moments(source(), start="2019-01-01", days=900)
@@ -26,15 +25,6 @@ MILLIS = R.integers(0, 1000, ROWS)
 SPANS = R.integers(0, 3 * 86_400, ROWS)
 AMOUNTS = np.round(R.gamma(2, 300, ROWS), 2)
 CLOCK = r"[0-2]\d:[0-5]\d:[0-5]\d"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """A column, what it is drafted as, and the form of every value of it."""
-
-    texts: list[str]
-    drafted: dict[str, Any]
-    form: str
 
 
 def _moment(format: str, form: str, *, kind: str = "datetime", texts: Any = None) -> Written:
@@ -197,11 +187,7 @@ def test_a_way_of_writing_is_understood_and_stays(
     name: str, walked: tuple[Draft, pd.DataFrame]
 ) -> None:
     draft, out = walked
-    column = WRITTEN[name]
-    found = facts(draft, name) | {"kind": kinds(draft)[name]}
-    assert {k: found.get(k) for k in column.drafted} == column.drafted
-    assert [t for t in column.texts if not re.fullmatch(column.form, t)] == []
-    assert [t for t in out[name] if not re.fullmatch(column.form, t)] == []
+    WRITTEN[name].check(name, draft=draft, out=out)
 
 
 @pytest.mark.parametrize(

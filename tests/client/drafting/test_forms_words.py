@@ -17,8 +17,7 @@ from silosynth.client.drafting.draft import Draft
 from silosynth.common.codec import Codec
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.schema import parse_schema
-from tests.client.drafting.test_forms import back, facts, kinds, round_trip
-from tests.client.drafting.test_forms_parts import Written
+from tests.client.drafting.test_forms import Written, back, facts, kinds, round_trip
 from tests.support.tables.messy_files import ROWS, moments, source, write
 
 AT = moments(source(), start="2019-01-01", days=1500)
@@ -361,11 +360,7 @@ def test_what_is_written_is_understood_and_stays(
     name: str, walked: tuple[Draft, pd.DataFrame]
 ) -> None:
     draft, out = walked
-    column = WRITTEN[name]
-    found = facts(draft, name) | {"kind": kinds(draft)[name]}
-    assert {k: found.get(k) for k in column.drafted} == column.drafted
-    assert [t for t in column.texts if not re.fullmatch(column.form, t)] == []
-    assert [t for t in out[name] if not re.fullmatch(column.form, t)] == []
+    WRITTEN[name].check(name, draft=draft, out=out)
 
 
 @pytest.mark.parametrize(

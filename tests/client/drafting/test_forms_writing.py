@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +13,7 @@ import pytest
 from silosynth.client.drafting import draft_schema
 from silosynth.client.drafting.draft import Draft
 from silosynth.common.schema import NumberText
-from tests.client.drafting.test_forms import facts, kinds, round_trip
+from tests.client.drafting.test_forms import Written, facts, kinds, round_trip
 from tests.support.tables.messy_files import ROWS, moments, source, write
 
 AT = moments(source(), start="2019-01-01", days=900)
@@ -25,15 +22,6 @@ PARTS = R.integers(0, 100, (ROWS, 6))
 MONTHS = "(JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)"
 DAY, CLOCK = r"20(19|2[01])-\d\d-\d\d", r"\d\d:\d\d:\d\d"
 LONG = ("9007199254740993", "9007199254740995", "1152921504606846983")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """A column, what it is drafted as, and the form of every value of it."""
-
-    texts: list[str]
-    drafted: dict[str, Any]
-    form: str
 
 
 def _keys(form: str) -> list[str]:
@@ -138,11 +126,7 @@ def test_a_way_of_writing_is_understood_and_stays(
     name: str, walked: tuple[Draft, pd.DataFrame, Path]
 ) -> None:
     draft, out, _ = walked
-    column = WRITTEN[name]
-    found = facts(draft, name) | {"kind": kinds(draft)[name]}
-    assert {k: found.get(k) for k in column.drafted} == column.drafted
-    assert [t for t in column.texts if not re.fullmatch(column.form, t)] == []
-    assert [t for t in out[name] if not re.fullmatch(column.form, t)] == []
+    WRITTEN[name].check(name, draft=draft, out=out)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -242,24 +243,25 @@ def test_a_pair_that_follows_from_those_chosen_before_it_is_not_asked(
     assert chosen == (("a", "b"), ("a", "c"), third)
 
 
+def _listed(name: str, *, names: Sequence[str], codes: int) -> Schema:
+    """Return columns in order of so many codes each."""
+    categories = tuple(f"{i:02}" for i in range(codes))
+    return Schema(
+        name=name,
+        attributes=tuple(
+            OrdinalAttribute(name=n, categories=categories, other=False, source=Source.PUBLIC)
+            for n in names
+        ),
+    )
+
+
 @pytest.mark.parametrize(("max_model_mb", "finer"), [(5, True), (1, False)])
 def test_a_round_asks_finer_where_rounds_found_one_attribute_to_say_another_if_there_is_room(
     max_model_mb: int, finer: bool
 ) -> None:
     """Four columns, each a copy of the others: measured in 8 groups, four of 32 take 8 MiB."""
     names, rows = ("a", "b", "c", "d"), 5_000
-    schema = Schema(
-        name="copies",
-        attributes=tuple(
-            OrdinalAttribute(
-                name=name,
-                categories=tuple(f"{i:02}" for i in range(64)),
-                other=False,
-                source=Source.PUBLIC,
-            )
-            for name in names
-        ),
-    )
+    schema = _listed("copies", names=names, codes=64)
     plan = new_plan(
         schema, epsilon=1.0, delta=1e-6, silos=("s",), method="aim", max_model_mb=max_model_mb
     )
@@ -287,18 +289,7 @@ def _alike_columns(*, edition: int | None) -> tuple[Known, Outcome]:
     A row has one code in two of its columns, any two, so no pair follows from the two others.
     """
     names, rows = ("a", "b", "c"), 900_000
-    schema = Schema(
-        name="alike",
-        attributes=tuple(
-            OrdinalAttribute(
-                name=name,
-                categories=tuple(f"{i:02}" for i in range(45)),
-                other=False,
-                source=Source.PUBLIC,
-            )
-            for name in names
-        ),
-    )
+    schema = _listed("alike", names=names, codes=45)
     plan = new_plan(
         schema, epsilon=8.0, delta=1e-6, silos=("s",), method="aim", max_model_mb=1
     ).model_copy(update={"edition": edition})
