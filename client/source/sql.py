@@ -377,7 +377,7 @@ def _number(attribute: CodedAttribute, stored: Stored) -> str:
         if kind not in (Kind.DATE, Kind.TIMESTAMP):
             raise _uncast(stored.name, f"is {kind.value}; an instant is needed")
         if kind is Kind.TIMESTAMP and getattr(attribute, "local", False):
-            raise _uncast(stored.name, "is read by the days of a zone, which SQL does not count")
+            raise _uncast(stored.name, "is read by the clocks of a zone, which SQL does not count")
         return f"(EXTRACT(epoch FROM {name}) * 1000000)::float8"
     if kind is Kind.NUMERIC:
         # LEAST and GREATEST pass over null, and 'NaN' equals itself here.

@@ -15,7 +15,13 @@ from math import gcd
 import numpy as np
 
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.schema import NumericAttribute, Resolution
+from silosynth.common.schema import (
+    DatetimeAttribute,
+    DurationAttribute,
+    NumericAttribute,
+    Resolution,
+    TimeAttribute,
+)
 
 UNITS = {
     Resolution.DAY: 86_400_000_000,
@@ -229,6 +235,13 @@ def resolution_grid(resolution: Resolution | None) -> Grid | None:
     if resolution is Resolution.WEEK:
         return Grid(base=_MONDAY, stride=7 * UNITS[Resolution.DAY])
     return Grid(stride=UNITS[resolution])
+
+
+def temporal_grid(attribute: DatetimeAttribute | TimeAttribute | DurationAttribute) -> Grid | None:
+    """Return the points of a declared step or resolution, in microseconds."""
+    if attribute.step is None or attribute.grid is None:
+        return resolution_grid(attribute.resolution)
+    return Grid(base=attribute.first_tick, stride=int(attribute.grid * 1_000_000))
 
 
 RANGE = ".."

@@ -164,8 +164,9 @@ def grid_of(attribute: NumericAttribute) -> ValueGrid | None:
         case "datetime" | "time" | "duration":
             if attribute.resolution in _CALENDAR:
                 return _month_grid(attribute, stride=_CALENDAR[attribute.resolution])
-            monday = _MONDAY if attribute.resolution is Resolution.WEEK else 0
-            return _instant_grid(attribute, stride=_ticks(attribute), start=monday)
+            week = attribute.resolution is Resolution.WEEK
+            start = _MONDAY if week else attribute.first_tick
+            return _instant_grid(attribute, stride=_ticks(attribute), start=start)
         case _:
             return None
 
@@ -176,7 +177,7 @@ def per_unit(attribute: NumericAttribute) -> int:
 
 
 def _ticks(attribute: NumericAttribute) -> int:
-    """Return the declared resolution in microseconds, a second without one."""
+    """Return the declared resolution or step in microseconds, a second without one."""
     grid = attribute.grid
     return MICROSECONDS if grid is None else int(grid * MICROSECONDS)
 

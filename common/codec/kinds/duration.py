@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from silosynth.common.codec.bins import UNITS, Grid, bin_words, resolution_grid, two_digits
+from silosynth.common.codec.bins import UNITS, Grid, bin_words, temporal_grid, two_digits
 from silosynth.common.codec.facts import ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
+from silosynth.common.codec.steps import find_step
 from silosynth.common.codec.written.spans import (
     span_pattern,
     to_span_microseconds,
@@ -53,7 +54,7 @@ def _build(attribute: DurationAttribute, numbers: np.ndarray, absent: np.ndarray
 
 
 def _grid(attribute: DurationAttribute) -> Grid | None:
-    return resolution_grid(attribute.resolution)
+    return temporal_grid(attribute)
 
 
 def _spell(attribute: DurationAttribute, column: pa.Array) -> pa.Array:
@@ -94,11 +95,16 @@ def _draft(column: ColumnFacts) -> Proposal | None:
         why = ("intervals are kept as spans of time, in which a month is thirty days",)
     if format == "hours":
         why = ("read as hours and minutes; minutes and seconds would be spelled alike",)
+    finest = _finest(whole, format=format)
+    step = find_step(spans, unit=UNITS[finest], bounds=(low, high), daily=False)
+    if step is not None:
+        low, high, why = step.first / 1e6, step.last / 1e6, (*why, step.why)
     facts = {
         "kind": "duration",
         "minimum": _edge(low),
         "maximum": _edge(high),
-        "resolution": _finest(whole, format=format).value,
+        "resolution": finest.value,
+        **({} if step is None else {"step": step.count}),
     }
     return Proposal(facts=facts | ({"format": format} if format else {}), why=why)
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from silosynth.common.codec.bins import UNITS, Grid, bin_words, resolution_grid
+from silosynth.common.codec.bins import UNITS, Grid, bin_words, temporal_grid
 from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.instant_formats import (
     MILLISECONDS,
@@ -24,6 +24,7 @@ from silosynth.common.codec.kinds.instant_formats import (
 )
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
+from silosynth.common.codec.steps import find_step
 from silosynth.common.codec.written.columns import is_instant, is_number
 from silosynth.common.codec.written.moment_parts import FINE, said_words
 from silosynth.common.codec.written.moment_words import LEAP_YEAR, is_yearless
@@ -109,8 +110,8 @@ def _build(attribute: DatetimeAttribute, numbers: np.ndarray, absent: np.ndarray
 
 
 def _grid(attribute: DatetimeAttribute) -> Grid | None:
-    """Return the declared resolution as points."""
-    return resolution_grid(attribute.resolution)
+    """Return the declared step or resolution as points."""
+    return temporal_grid(attribute)
 
 
 def _spell(attribute: DatetimeAttribute, column: pa.Array) -> pa.Array:
@@ -141,6 +142,30 @@ def _edge(number: float) -> str:
 
 
 def _draft(column: ColumnFacts) -> Proposal | None:
+    """Propose instants, and the step between them where they are many and lie on one."""
+    found = _unstepped(column)
+    if found is None or Resolution(found.facts["resolution"]) not in UNITS:
+        return found
+    plain = DatetimeAttribute.model_validate({"name": "x", **found.facts})
+    # With a step instants are read by the clocks of their zone.
+    likely = plain.model_copy(update={"step": 1})
+    numbers, _ = _read(likely, column.trimmed if column.is_text else column.values)
+    unit = UNITS[Resolution(found.facts["resolution"])]
+    step = find_step(numbers, unit=unit, bounds=plain.limits(), daily=True)
+    if step is None:
+        return found
+    finest = found.facts["resolution"]
+    coarser = {"format", "zone"} & found.facts.keys()
+    told = step.in_hours(finest) if coarser else {"step": step.count}
+    ends = {"minimum": _moment(step.first), "maximum": _moment(step.last)}
+    return Proposal(facts={**found.facts, **told, **ends}, why=(*found.why, step.why))
+
+
+def _moment(ticks: int) -> str:
+    return str(np.datetime64(ticks, "us").astype(datetime).isoformat()).removesuffix("T00:00:00")
+
+
+def _unstepped(column: ColumnFacts) -> Proposal | None:
     """Propose instants where the type, or one format of all texts, says so."""
     if is_instant(column.values.type):
         return _typed(column)
@@ -158,7 +183,8 @@ def _tailed(column: ColumnFacts) -> Proposal | None:
     tail = tails[0].as_py() if len(tails) else None
     if tail is None or not pc.all(pc.equal(tails, tail).fill_null(False)).as_py():
         return None
-    found = _draft(replace(column, values=pc.replace_substring_regex(column.trimmed, _TAIL, "")))
+    bare = pc.replace_substring_regex(column.trimmed, _TAIL, "")
+    found = _unstepped(replace(column, values=bare))
     if found is None:
         return None
     iso = "%Y-%m-%d" if found.facts["resolution"] == "day" else "%Y-%m-%d %H:%M:%S"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
-from datetime import time
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from silosynth.common.codec.bins import Grid, bin_words, resolution_grid
+from silosynth.common.codec.bins import UNITS, Grid, bin_words, temporal_grid
 from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
+from silosynth.common.codec.steps import find_step
 from silosynth.common.codec.written.columns import is_number
 from silosynth.common.codec.written.moment_parts import FINE, moment_formats, said_words
 from silosynth.common.codec.written.moments import (
@@ -26,7 +27,7 @@ from silosynth.common.codec.written.moments import (
     write_instants,
 )
 from silosynth.common.codec.written.parsing import numbers_as_text, to_texts
-from silosynth.common.schema import TimeAttribute, day_seconds
+from silosynth.common.schema import Resolution, TimeAttribute, day_seconds
 
 _FORMATS = (
     (r"^\d{2}:\d{2}$", None, "minute"),
@@ -71,13 +72,16 @@ def _read(attribute: TimeAttribute, column: pa.Array) -> tuple[np.ndarray, np.nd
 
 
 def _build(attribute: TimeAttribute, numbers: np.ndarray, absent: np.ndarray) -> pa.Array:
-    del attribute
     inside = np.minimum(np.floor(numbers), DAY - 1).astype(np.int64)
+    if attribute.step is not None and attribute.grid is not None:
+        # The end of the day is no time of it: the last point before it stands there.
+        stride = int(attribute.grid * 1_000_000)
+        inside -= (inside - attribute.first_tick) % stride
     return pa.array(inside, mask=absent).cast(pa.time64("us"))
 
 
 def _grid(attribute: TimeAttribute) -> Grid | None:
-    return resolution_grid(attribute.resolution)
+    return temporal_grid(attribute)
 
 
 def _spell(attribute: TimeAttribute, column: pa.Array) -> pa.Array:
@@ -104,6 +108,25 @@ def _seconds(text: str) -> float:
 
 
 def _draft(column: ColumnFacts) -> Proposal | None:
+    """Propose times of day, and the step between them where they are many and lie on one."""
+    found = _unstepped(column)
+    if found is None:
+        return None
+    plain = TimeAttribute.model_validate({"name": "x", **found.facts})
+    numbers, _ = _read(plain, column.trimmed if column.is_text else column.values)
+    unit = UNITS[Resolution(found.facts["resolution"])]
+    step = find_step(numbers, unit=unit, bounds=plain.limits(), daily=True)
+    if step is None:
+        return found
+    off = {"minimum": _clock(step.first), "maximum": _clock(step.last)} if step.first else {}
+    return Proposal(facts={**found.facts, "step": step.count, **off}, why=(*found.why, step.why))
+
+
+def _clock(ticks: int) -> str:
+    return (datetime.min + timedelta(microseconds=ticks)).time().isoformat()
+
+
+def _unstepped(column: ColumnFacts) -> Proposal | None:
     """Propose times of day where the type or all texts say so; the whole day bounds them."""
     if pt.is_time(column.values.type):
         ticks, _ = to_day_microseconds(column.values, format=None)

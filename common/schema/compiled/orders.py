@@ -174,8 +174,10 @@ def common_step(left: NumericAttribute, right: NumericAttribute) -> float | None
     grids = (left.grid, right.grid)
     whole = isinstance(left, IntegerAttribute) and isinstance(right, IntegerAttribute)
     same = type(left) is type(right) and grids[0] is not None and grids[0] == grids[1]
-    if same and isinstance(left, BaseTemporal):
-        same = left.resolution not in UNEVEN
+    if isinstance(left, BaseTemporal) and isinstance(right, BaseTemporal):
+        apart = left.first_tick - right.first_tick
+        same = same and left.resolution not in UNEVEN
+        same = same and Fraction(apart, 10**6) % (grids[0] or 1) == 0
     elif same and has_unit(left):
         lows = [Fraction(repr(a.limits()[0])) for a in (left, right)]
         same = (lows[0] - lows[1]) % (grids[0] or 1) == 0
@@ -245,7 +247,11 @@ def _moment(attribute: NumericAttribute, ticks: float) -> datetime | time | time
 
 
 def _on_points(attribute: NumericAttribute, bounds: tuple[float, float]) -> tuple[float, float]:
-    """Return the outermost values of a number inside of bounds."""
+    """Return the outermost values of a number inside of bounds, in a rule's units."""
+    if isinstance(attribute, BaseTemporal):
+        first, stride = attribute.first_tick, round((attribute.grid or 0) * 10**6)
+        above, below = math.ceil(bounds[0]) - first, math.floor(bounds[1]) - first
+        return first + -(-above // stride) * stride, first + below // stride * stride
     kind = int if isinstance(attribute, IntegerAttribute) else float
     if attribute.grid is None:
         return kind(bounds[0]), kind(bounds[1])
@@ -263,7 +269,9 @@ def narrowed(attribute: NumericAttribute, bounds: tuple[float, float]) -> Numeri
     low, high = bounds
     data = attribute.model_dump()
     if isinstance(attribute, BaseTemporal):
-        data["minimum"], data["maximum"] = (_moment(attribute, b) for b in bounds)
+        if attribute.step is not None:
+            low, high = _on_points(attribute, bounds)
+        data["minimum"], data["maximum"] = (_moment(attribute, b) for b in (low, high))
     else:
         data["minimum"], data["maximum"] = low, high = _on_points(attribute, bounds)
     if isinstance(attribute.bins, Edges):

@@ -258,8 +258,8 @@ class DatetimeAttribute(BaseTemporal):
 
     @property
     def local(self) -> bool:
-        """Say whether values are days, months or years as the clocks of a zone have them."""
-        return self.zone is not None and self.resolution in WHOLE_DAYS
+        """Say whether values are days, months, years or steps as the clocks of a zone have them."""
+        return self.zone is not None and (self.step is not None or self.resolution in WHOLE_DAYS)
 
     def limits(self) -> tuple[float, float]:
         """Return the bounds in seconds since 1970-01-01T00:00:00Z."""

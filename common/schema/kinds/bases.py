@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from enum import StrEnum
 from fractions import Fraction
 from functools import partial
@@ -19,6 +20,7 @@ from silosynth.common.schema.kinds.bins import (
     first_whole,
     put_on_points,
     rises,
+    spell_duration,
 )
 from silosynth.common.schema.kinds.forms import (
     SINCE,
@@ -267,15 +269,48 @@ class BaseTemporal(BaseNumeric):
     resolution: Resolution | None = since(
         2, default=None, description="the finest part of a value: day, minute, second, ..."
     )
+    step: int | None = since(
+        2,
+        default=None,
+        ge=1,
+        le=2**53,
+        description="values are minimum + k * step, as 15 of resolution: minute",
+    )
 
     @property
     def grid(self) -> Fraction | None:
-        """Return the resolution in seconds, if it is declared."""
-        return None if self.resolution is None else _RESOLUTION_SECONDS[self.resolution]
+        """Return the resolution, or the step of so many of it, in seconds if it is declared."""
+        if self.resolution is None:
+            return None
+        return _RESOLUTION_SECONDS[self.resolution] * (self.step or 1)
+
+    @property
+    def first_tick(self) -> int:
+        """Return one of the points in microseconds: the minimum where there is a step, else 0."""
+        return 0 if self.step is None else round(self.limits()[0] * 1e6)
 
     def _on_points(self, edges: tuple[float, ...], step: Fraction) -> tuple[float, ...]:
-        uneven = self.resolution in UNEVEN
-        return edges if uneven else put_on_points(edges, start=Fraction(0), step=step)
+        if self.resolution in UNEVEN:
+            return edges
+        return put_on_points(edges, start=Fraction(self.first_tick, 10**6), step=step)
+
+    @model_validator(mode="after")
+    def _stepped(self) -> Self:
+        if self.step is None:
+            return self
+        if self.grid is None or self.resolution in UNEVEN:
+            raise ValueError(
+                "step counts days, hours, minutes, seconds or finer; declare such a resolution "
+                "beside it, and for weeks resolution: day with step: 7"
+            )
+        stride = int(self.grid * 10**6)
+        beyond = (round(self.limits()[1] * 1e6) - self.first_tick) % stride
+        if beyond:
+            raise ValueError(
+                "maximum must be minimum plus a multiple of step; take "
+                f"{spell_duration(timedelta(microseconds=beyond))} off it"
+            )
+        return self
 
     def _distinguishes(self, edges: tuple[float, ...]) -> bool:
         """Say whether every bin holds at least one whole microsecond."""

@@ -167,4 +167,7 @@ def whole_steps(attribute: Attribute, *, unit: str | None) -> tuple[int, int, in
     length = _UNITS[unit or ("days" if days else "seconds")]
     if length % step:
         raise ValueError(f"{name!r} is known to the {attribute.resolution}; take a longer unit")
-    return -(-int(bounds_of(attribute)[0]) // step) * step, step, length
+    low = int(bounds_of(attribute)[0])
+    if attribute.step is not None:
+        return low, step * attribute.step, length
+    return -(-low // step) * step, step, length
