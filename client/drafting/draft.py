@@ -26,7 +26,7 @@ from silosynth.common.codec import (
     distinct,
     draft_column,
     flatten,
-    form_of,
+    key_form_of,
     stored_name,
     summarise,
 )
@@ -262,7 +262,7 @@ def _person_key(
 ) -> dict[str, Any]:
     """Return a person's key as plain data, in the form that was found."""
     form = proposal.facts if proposal.facts["kind"] == "identifier" else {}
-    form = form_of(column) if column.is_text and not form else form
+    form = form or key_form_of(column)
     plain = {"name": column.name, **form, "kind": "identifier", "source": Source.UNREVIEWED}
     return plain | _missing(column)[0] | _stored(column, "identifier", stored=stored)
 

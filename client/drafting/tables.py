@@ -20,6 +20,7 @@ from silosynth.client.csv import sniff_dialect
 from silosynth.client.drafting.draft import Draft, draft_schema
 from silosynth.client.drafting.links import Found, FoundLink, Known, find_key, find_links
 from silosynth.client.source import is_text_file, read_untyped, table_name, tables_in
+from silosynth.common.codec import flatten, key_form_of, stored_name, summarise
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema import Resolution, dump_attribute, read_references
 from silosynth.common.tables import (
@@ -228,7 +229,7 @@ def _table(
             reasons.append(f"written as the keys of {parent.to}, which it names")
             continue
         if attribute.name == key and attribute.kind not in ("identifier", "generated"):
-            plain = _key(plain)
+            plain = _key(plain, file)
         elif (link := linked.get(attribute.name)) is not None:
             plain = _linked(plain, link, known)
         attributes.append(plain)
@@ -239,9 +240,14 @@ def _table(
     return document, reasons, said
 
 
-def _key(plain: Mapping[str, Any]) -> dict[str, Any]:
+def _key(plain: Mapping[str, Any], file: Found) -> dict[str, Any]:
+    """Return a key that was drafted as another kind, in the form of its values."""
     kept = {k: v for k, v in plain.items() if k in ("name", "stored", "source")}
-    return {**kept, "kind": "identifier"}
+    column = flatten(file.table[plain["name"]])
+    form = key_form_of(summarise(plain["name"], column, stored=column.type))
+    # Another kind has types of its own, which it need not name.
+    named = {} if file.text is not None else {"stored": stored_name(column.type)}
+    return {**named, **kept, "kind": "identifier", **form}
 
 
 def _linked(plain: Mapping[str, Any], link: FoundLink, known: Known) -> dict[str, Any]:

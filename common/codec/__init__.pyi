@@ -13,7 +13,8 @@ from .examples import (
 )
 from .facts import CENSORED, FEW, ColumnFacts, Proposal, summarise
 from .fit import accepts, check_columns
-from .kinds.identifier import form_of, keys_at, where_keys
+from .kinds.identifier import keys_at, where_keys
+from .kinds.integer import key_form_of
 from .kinds.table import KINDS, code_words, codec_of, draft_column, spell_edge
 from .listed import ListedCodec
 from .notes import HARDLY, EncodingNote, add_notes, code_dtype
@@ -66,13 +67,13 @@ __all__ = [
     "draft_column",
     "encode_texts",
     "flatten",
-    "form_of",
     "from_examples",
     "in_form",
     "is_instant",
     "is_number",
     "is_text",
     "keeps_rules",
+    "key_form_of",
     "keys_at",
     "layout_of",
     "like_frame",

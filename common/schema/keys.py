@@ -49,7 +49,8 @@ class KeyForm:
         if self.pattern is not None:
             return f"text like {self.pattern!r}"
         prefix, digits, suffix = rest
-        shown = f"{prefix}{'0' * max(digits - 1, 0)}1{suffix}"
+        start = getattr(self.attribute, "start", 1)
+        shown = f"{prefix}{str(start).rjust(digits, '0')}{suffix}"
         return f"text as {shown!r}"
 
     @property
@@ -107,7 +108,7 @@ def named_alike(attribute: Attribute, form: KeyForm) -> Attribute:
     a = form.attribute
     facts: dict[str, Any] = {"stored": a.stored}
     if isinstance(a, IdentifierAttribute):
-        dressed = ("prefix", "digits", "suffix", "like")
+        dressed = ("prefix", "digits", "suffix", "start", "like")
         facts |= {name: getattr(a, name) for name in dressed}
     if form.pattern is not None and a.stored is None:
         facts["stored"] = "string"

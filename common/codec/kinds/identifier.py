@@ -94,7 +94,7 @@ def fresh_keys(attribute: IdentifierAttribute, *, rows: int, first_row: int) -> 
 
 def keys_at(attribute: IdentifierAttribute, rows: np.ndarray) -> pa.Array:
     """Return the keys of the rows with these numbers, which count from 0."""
-    numbers = pa.array(rows.astype(np.int64) + 1)
+    numbers = pa.array(rows.astype(np.int64) + attribute.start)
     if not (attribute.prefix or attribute.suffix or attribute.digits or attribute.stored_as_text):
         return numbers
     digits = pc.utf8_lpad(numbers.cast(pa.large_string()), attribute.digits, "0")
@@ -158,7 +158,7 @@ def _reads_as_date(column: ColumnFacts) -> bool:
 
 
 def running_form(column: ColumnFacts) -> dict[str, Any]:
-    """Return prefix, digits and suffix where all keys have the same, around a number."""
+    """Return prefix, digits or start, and suffix where all keys have the same, around a number."""
     texts = column.trimmed.to_pylist()
     shape = re.match(r"^(\D*)(\d+)(\D*)$", texts[0])
     if shape is None:
@@ -172,7 +172,18 @@ def running_form(column: ColumnFacts) -> dict[str, Any]:
     padded = any(d.startswith("0") for d in digits) and len({len(d) for d in digits}) == 1
     form: dict[str, Any] = {"prefix": prefix} if prefix else {}
     form |= {"suffix": suffix} if suffix else {}
-    return form | ({"digits": len(digits[0])} if padded and len(digits[0]) <= 18 else {})
+    if padded:
+        return form | ({"digits": len(digits[0])} if len(digits[0]) <= 18 else {})
+    return form | first_of_length(min(map(len, digits)))
+
+
+def first_of_length(digits: int) -> dict[str, int]:
+    """Return where running numbers start that have so many digits: no number of anybody.
+
+    >>> first_of_length(5)
+    {'start': 10001}
+    """
+    return {"start": 10 ** (digits - 1) + 1} if 2 <= digits <= 18 else {}
 
 
 def pattern_of(column: ColumnFacts) -> str | None:

@@ -12,6 +12,7 @@ import pyarrow.types as pt
 
 from silosynth.common.codec.bins import Grid, bin_words, grid_of, two_digits
 from silosynth.common.codec.facts import FEW, MANY, ColumnFacts, Proposal
+from silosynth.common.codec.kinds.identifier import first_of_length, form_of
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
 from silosynth.common.codec.written.columns import is_number
@@ -27,6 +28,8 @@ _MOST_DIGITS, _ROOM = 18, 4
 _LISTED_ROWS = 10
 """Rows to each long number from which on they are a list."""
 _DENSE = 0.5
+_NEAR = 4
+"""Numbers to a key up to which keys run on."""
 _ALIKE, _HEAPED = 0.9, 0.3
 _WHOLE = r"^[+-]?\d+$"
 _PADDED = r"^[+-]?0\d"
@@ -185,16 +188,38 @@ def _key(column: ColumnFacts, numbers: np.ndarray) -> Proposal | None:
     digits = np.floor(np.log10(np.maximum(np.abs(numbers), 1))).astype(np.int64) + 1
     alike = np.sort(np.bincount(digits))[-2:].sum() >= _ALIKE * len(numbers)
     heaped = (numbers % 10 == 0).mean() > _HEAPED
-    form = {}
+    form: dict[str, Any] = {}
     if span == len(numbers) and _reads_as_years(column, numbers):
         return None
     if span == len(numbers):
-        why = "every value differs, one after the other"
+        why, form = "every value differs, one after the other", _running(numbers)
     elif span > _SPREAD * len(numbers) and alike and not heaped and digits.max() >= 6:
         why, form = "every value differs, in numbers of about one length", _like(column)
     else:
         return None
     return Proposal(facts={"kind": "identifier", **form}, why=(f"{why}; drafted as an identifier",))
+
+
+def key_form_of(column: ColumnFacts) -> dict[str, Any]:
+    """Return the form of a column of keys, whatever it would be drafted as by itself.
+
+    Numbers that lie near one another run on, from the first that has as many digits as the least;
+    those that lie wide apart have their pattern.
+    """
+    if column.numbers is None:
+        return form_of(column) if column.is_text and len(column.values) else {}
+    numbers = column.numbers[np.isfinite(column.numbers)]
+    if not len(numbers) or (numbers % 1).any():
+        return {}
+    wide = float(numbers.max() - numbers.min()) + 1 > _NEAR * len(numbers)
+    like = _like(column) if wide and float(np.abs(numbers).max()) < _LARGEST else {}
+    return like or _running(numbers)
+
+
+def _running(numbers: np.ndarray) -> dict[str, Any]:
+    """Return where numbers of keys start: by the digits of the least alone, or at nought."""
+    least = float(numbers.min())
+    return {"start": 0} if least == 0 else first_of_length(len(str(int(least))) * (least > 0))
 
 
 def _reads_as_years(column: ColumnFacts, numbers: np.ndarray) -> bool:

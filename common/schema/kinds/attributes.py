@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import time, timedelta
+from datetime import time
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from silosynth.common.schema.code_lists import CodeList, check_hierarchy
 from silosynth.common.schema.kinds.bases import (
@@ -21,12 +21,12 @@ from silosynth.common.schema.kinds.bases import (
     Source,
 )
 from silosynth.common.schema.kinds.bins import (
+    Clock,
     Edges,
+    Span,
     day_seconds,
     epoch_seconds,
     put_on_points,
-    read_duration,
-    spell_duration,
 )
 from silosynth.common.schema.kinds.forms import (
     MomentFormat,
@@ -266,19 +266,6 @@ class DatetimeAttribute(BaseTemporal):
         return epoch_seconds(self.minimum), epoch_seconds(self.maximum)
 
 
-def _clock(value: object) -> object:
-    """Take 24:00 for the end of a day."""
-    return time.max if value in ("24:00", "24:00:00") else value
-
-
-def _spell_clock(value: time) -> str:
-    return "24:00" if value == time.max else value.isoformat()
-
-
-Clock = Annotated[time, BeforeValidator(_clock), PlainSerializer(_spell_clock)]
-Span = Annotated[timedelta, BeforeValidator(read_duration), PlainSerializer(spell_duration)]
-
-
 class TimeAttribute(BaseTemporal):
     """Times of day in [minimum, maximum]."""
 
@@ -329,12 +316,15 @@ class IdentifierAttribute(BaseCoded):
     prefix: str = Field(default="", max_length=64)
     digits: int = since(2, default=0, ge=0, le=18, description="zeros fill up to so many digits")
     suffix: str = since(2, default="", max_length=64)
+    start: int = since(
+        2, default=1, ge=0, le=10**18 - 1, description="the first of the running numbers"
+    )
     like: Words | None = since(2, default=None, description="the words that fresh keys are made of")
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
-        if self.like is not None and (self.prefix or self.digits or self.suffix):
-            raise ValueError("like says the whole key; leave out prefix, digits and suffix")
+        if self.like is not None and (self.prefix or self.digits or self.suffix or self.start != 1):
+            raise ValueError("like says the whole key; leave out prefix, digits, suffix and start")
         return self
 
     def _codes_of(self, value: Any) -> list[int]:

@@ -10,7 +10,14 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
 
 Rising = tuple[float, ...]
 _DURATION = re.compile(r"^(-?)(\d+) (\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)$")
@@ -50,6 +57,19 @@ def read_duration(value: object) -> object:
     sign, days, hours, minutes, seconds = found.groups()
     span = timedelta(days=int(days), hours=int(hours), minutes=int(minutes), seconds=float(seconds))
     return -span if sign else span
+
+
+def _clock(value: object) -> object:
+    """Take 24:00 for the end of a day."""
+    return time.max if value in ("24:00", "24:00:00") else value
+
+
+def _spell_clock(value: time) -> str:
+    return "24:00" if value == time.max else value.isoformat()
+
+
+Clock = Annotated[time, BeforeValidator(_clock), PlainSerializer(_spell_clock)]
+Span = Annotated[timedelta, BeforeValidator(read_duration), PlainSerializer(spell_duration)]
 
 
 def rises(numbers: Sequence[float]) -> bool:

@@ -179,7 +179,7 @@ def test_any_step_of_minutes_is_found_and_kept(
     step: int, off: int, seed: int, zone: str | None
 ) -> None:
     rng = np.random.default_rng(seed)
-    ticks = (off % step + step * rng.integers(0, 4_000, 600)) * 60_000_000
+    ticks = (off % min(step, 1440) + step * rng.integers(0, 4_000, 600)) * 60_000_000
     values = pa.array(ticks + 1_546_300_800_000_000).cast(pa.timestamp("us"))
     if zone is not None:
         values = pc.assume_timezone(
@@ -187,7 +187,8 @@ def test_any_step_of_minutes_is_found_and_kept(
         )
     found = drafted(values)
     if "step" not in found:
-        assert zone in ("Europe/Berlin", "America/Sao_Paulo")  # a clock that was left out
+        # Days are a resolution, and a clock that was left out lies on no point.
+        assert (step, off) == (1440, 0) or zone in ("Europe/Berlin", "America/Sao_Paulo")
         return
     back = drawn(found, form=Form.TYPED, rows=200)
     local = back if zone is None else pc.local_timestamp(back.cast(pa.timestamp("us", tz=zone)))
