@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +171,65 @@ def with_comments(text: str, comments: Mapping[str, str]) -> str:
         lines += [f"{indent}# {said}" for said in above.splitlines()] if above else []
         lines.append(line)
     return "\n".join(lines) + "\n"
+
+
+Place = tuple[str, ...]
+"""The keys above a line of YAML and its own; of an entry of a list its name, or what it says."""
+
+_LINE = re.compile(
+    r"^( *)(- )?(?:name: (?P<name>.*)|(?P<key>[^\s#'\"-][^:]*):(?: .*)?|(?P<said>.*))$"
+)
+
+
+def placed_comments(text: str) -> dict[Place, str]:
+    """Return what stands in the comments just above each key and each entry, by its place."""
+    found: dict[Place, str] = {}
+    pending: list[str] = []
+    for line, place in _placed(text):
+        said = line.strip()
+        if said.startswith("#"):
+            pending.append(said.removeprefix("#").strip())
+            continue
+        if pending and place:
+            found[place] = "\n".join(pending)
+        pending = []
+    return found
+
+
+def with_placed_comments(text: str, comments: Mapping[Place, str]) -> str:
+    """Return YAML with a comment above what stands at each place.
+
+    >>> print(with_placed_comments("t:\\n  a:\\n  - x", {("t", "a", "x"): "why"}), end="")
+    t:
+      a:
+      # why
+      - x
+    """
+    lines = []
+    for line, place in _placed(text):
+        indent = line[: len(line) - len(line.lstrip())]
+        lines += [f"{indent}# {said}" for said in comments.get(place, "").splitlines()]
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _placed(text: str) -> Iterator[tuple[str, Place]]:
+    """Yield each line with its place; no place of a comment, and of a blank line."""
+    above: list[tuple[int, bool, str]] = []
+    for line in text.splitlines():
+        found = _LINE.match(line)
+        if not line.strip() or line.lstrip().startswith("#") or found is None:
+            yield line, ()
+            continue
+        indent, entry = len(found[1]), found[2] is not None
+        # Entries of a list stand below its key, and at no other indent than it.
+        while above and (
+            above[-1][0] > indent or (above[-1][0] == indent and entry <= above[-1][1])
+        ):
+            above.pop()
+        own = found["name"] if found["name"] is not None else found["key"] or found["said"] or ""
+        above.append((indent, entry, _scalar(own)))
+        yield line, tuple(word for _, _, word in above)
 
 
 def _scalar(text: str) -> str:

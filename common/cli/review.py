@@ -106,7 +106,9 @@ def schema_review(
     [dim]silosynth schema review schema.yaml[/dim]
     """
     if describes_tables(path):
-        left = review_tables(path, ask=lambda s, n, p: _ask(s, n, place=p, why=why)).unvouched()
+        left = review_tables(
+            path, ask=lambda s, n, p, r: _ask(s, n, place=p, why=why, reason=r)
+        ).unvouched()
         _say_left(path, left, as_json=as_json)
         return
     schema = load_schema(path)

@@ -9,7 +9,7 @@ import pytest
 
 from silosynth.client.drafting import draft_schema
 from silosynth.common.cli.app import run
-from silosynth.common.document import comments_of
+from silosynth.common.document import comments_of, placed_comments, with_placed_comments
 
 
 def drafted(tmp_path: Path) -> Path:
@@ -44,3 +44,36 @@ def test_reasons_are_shown_in_a_review_and_stay_in_the_file(
 def test_reasons_hold_no_count() -> None:
     draft = draft_schema(pa.table({"n": list(range(40)) * 3, "m": [7] * 120}), name="t")
     assert not any(word.isdigit() for why in draft.reasons.values() for word in why.split())
+
+
+def test_comments_of_any_place_stay_with_it() -> None:
+    text = """tables:
+  # a table
+  visits:
+    by: person
+    attributes:
+    # one
+    # and more
+    - name: 'a: b'
+      categories:
+      - x
+      # odd
+      - y
+    # two
+    - name: y
+unreviewed:
+# why
+- 'visits: of a person'
+- plain
+"""
+    placed = placed_comments(text)
+    assert placed == {
+        ("tables", "visits"): "a table",
+        ("tables", "visits", "attributes", "a: b"): "one\nand more",
+        ("tables", "visits", "attributes", "a: b", "categories", "y"): "odd",
+        ("tables", "visits", "attributes", "y"): "two",
+        ("unreviewed", "visits: of a person"): "why",
+    }
+    bare = "".join(li for li in text.splitlines(keepends=True) if not li.lstrip().startswith("#"))
+    assert with_placed_comments(bare, placed) == text
+    assert placed_comments(bare) == {}

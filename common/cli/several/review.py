@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import typer
 import yaml
 
 from silosynth.common.cli.console import say
+from silosynth.common.document import Place, placed_comments, with_placed_comments
 from silosynth.common.errors import InvalidArgument, InvalidSchema
 from silosynth.common.files import write_text
 from silosynth.common.schema import Schema, Source, dump_attribute
@@ -17,8 +19,10 @@ from silosynth.common.tables import TablesSchema, dump_tables, load_tables, pars
 
 ALL = "all"
 _HELP = "a: it is true, c: change it, s: skip, q: quit"
-Ask = Callable[[Schema, str, str], Schema | None]
-"""Shows an attribute of a table and returns the table as its reviewer has it; None to stop."""
+Ask = Callable[[Schema, str, str, str | None], Schema | None]
+"""Shows an attribute of a table, its place and why it was drafted so; returns the table as its
+reviewer has it, None to stop."""
+Comments = Mapping[Place, str]
 
 
 def attributes_waiting(schema: TablesSchema) -> tuple[str, ...]:
@@ -61,7 +65,7 @@ def accept_tables(
         raise InvalidArgument("nothing is accepted", hint="name attributes, or lines with --lines")
     left = [li for i, li in enumerate(schema.unreviewed) if i not in true]
     accepted = _vouched(schema, sources, left=left, why=why)
-    _write(path, accepted)
+    _write(path, accepted, comments=_comments(path))
     return accepted
 
 
@@ -84,31 +88,43 @@ def review_tables(path: Path, *, ask: Ask) -> TablesSchema:
     lines, waiting = schema.unreviewed, attributes_waiting(schema)
     total = len(lines) + len(waiting)
     say(f"{path}: {total} facts are unreviewed; first how tables hang together ({_HELP})")
+    comments = _comments(path)
     for place, line in enumerate(lines, start=1):
-        reviewed = _ask_line(schema, line, place=f"{place}/{total}")
+        reason = comments.get(("unreviewed", line))
+        reviewed = _ask_line(schema, line, place=f"{place}/{total}", reason=reason)
         if reviewed is None:
             return schema
-        schema = _kept(path, schema, reviewed)
+        schema = _kept(path, schema, reviewed, comments=comments)
     known = {f"{n}.{a.name}": (n, a.name) for n, t in schema.tables.items() for a in t.attributes}
     for place, name in enumerate(waiting, start=len(lines) + 1):
         table, attribute = known[name]
+        reason = comments.get(("tables", table, "attributes", attribute))
+        where = f"{place}/{total}  {table}"
         answer = _ask_attribute(
-            schema, table, attribute, place=f"{place}/{total}  {table}", ask=ask
+            schema, table, attribute, ask=partial(_asked, ask, place=where, reason=reason)
         )
         if answer is None:
             return schema
-        schema = _kept(path, schema, answer)
+        schema = _kept(path, schema, answer, comments=comments)
     return schema
 
 
-def _kept(path: Path, schema: TablesSchema, reviewed: TablesSchema) -> TablesSchema:
+def _kept(
+    path: Path, schema: TablesSchema, reviewed: TablesSchema, *, comments: Comments
+) -> TablesSchema:
     if reviewed != schema:
-        _write(path, reviewed)
+        _write(path, reviewed, comments=comments)
     return reviewed
 
 
-def _write(path: Path, schema: TablesSchema) -> None:
-    write_text(path, dump_tables(schema, rows=False), force=True)
+def _comments(path: Path) -> Comments:
+    """Return why tables, attributes and lines were drafted so, or what else stands above them."""
+    return {} if path.suffix == ".json" else placed_comments(path.read_text(encoding="utf-8"))
+
+
+def _write(path: Path, schema: TablesSchema, *, comments: Comments) -> None:
+    text = with_placed_comments(dump_tables(schema, rows=False), comments)
+    write_text(path, text, force=True)
 
 
 def _document(schema: TablesSchema) -> dict[str, Any]:
@@ -132,10 +148,14 @@ def _numbered(lines: str | None, schema: TablesSchema) -> set[int]:
     return found
 
 
-def _ask_line(schema: TablesSchema, line: str, *, place: str) -> TablesSchema | None:
+def _ask_line(
+    schema: TablesSchema, line: str, *, place: str, reason: str | None
+) -> TablesSchema | None:
     """Show one line and do what its reviewer answers; None to stop."""
     while True:
         say(f"{place}  {line}")
+        if reason:
+            say(f"    drafted so: {'; '.join(reason.splitlines())}")
         try:
             answer = typer.prompt("a/c/s/q", prompt_suffix="> ", default="s", err=True)
         except (EOFError, typer.Abort):
@@ -194,13 +214,23 @@ def change_fact(schema: TablesSchema, text: str) -> TablesSchema:
     return parse_tables(document, origin="changed schema")
 
 
+def _asked(
+    ask: Ask, whole: Schema, attribute: str, *, place: str, reason: str | None
+) -> Schema | None:
+    return ask(whole, attribute, place, reason)
+
+
 def _ask_attribute(
-    schema: TablesSchema, table: str, attribute: str, *, place: str, ask: Ask
+    schema: TablesSchema,
+    table: str,
+    attribute: str,
+    *,
+    ask: Callable[[Schema, str], Schema | None],
 ) -> TablesSchema | None:
     """Let an attribute be reviewed as one of its table alone, and put it back."""
     while True:
         whole = schema.columns[table].whole
-        reviewed = ask(whole, attribute, place)
+        reviewed = ask(whole, attribute)
         if reviewed is None or reviewed == whole:
             return None if reviewed is None else schema
         changed = next(a for a in reviewed.attributes if a.name == attribute)

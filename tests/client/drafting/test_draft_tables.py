@@ -12,6 +12,7 @@ import yaml
 
 from silosynth.client.drafting import draft_tables
 from silosynth.common.cli.app import run
+from silosynth.common.document import placed_comments
 from silosynth.common.errors import InvalidArgument, InvalidSchema, InvalidTable
 from silosynth.common.tables import load_tables
 from silosynth.server.dummy import write_dummy_tables
@@ -209,3 +210,29 @@ def test_a_draft_is_reviewed_line_by_line(
     waiting = [a.source.value for t in found.tables.values() for a in t.attributes]
     assert waiting.count("unreviewed") == len(found.unvouched()) > 3
     assert "drugs.person_id" not in found.unvouched(), "the first attribute was accepted"
+
+
+def test_accept_and_review_keep_the_reasons_of_what_is_left(
+    export: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "tables.yaml"
+    assert run(["schema", "draft", str(export), "--out", str(out)]) == 0
+    before = placed_comments(out.read_text())
+    assert ("tables", "visits", "attributes", "began") in before
+    first, second = load_tables(out).unreviewed[:2]
+    text = out.read_text().replace("  visits:\n", "  # asked Ann\n  visits:\n", 1)
+    out.write_text(text)
+    assert run(["schema", "accept", str(out), "--declared", "visits.began", "--lines", "1"]) == 0
+    kept = placed_comments(out.read_text())
+    assert kept == {p: w for p, w in before.items() if p[-1] != first} | {
+        ("tables", "visits"): "asked Ann"
+    }
+    answers = ["a", "q"]
+    monkeypatch.setattr("typer.prompt", lambda *_, **__: answers.pop(0))
+    capsys.readouterr()
+    assert run(["schema", "review", str(out)]) == 0
+    assert f"drafted so: {before['unreviewed', second]}" in capsys.readouterr().err
+    assert placed_comments(out.read_text()) == {p: w for p, w in kept.items() if p[-1] != second}
