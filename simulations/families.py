@@ -178,6 +178,8 @@ def report_run(
 ) -> None:
     """Write the report of a simulated run over several tables that has ended.
 
+    In the run's own directory, where the run has put one, it is written anew.
+
     Raises InvalidArgument where real rows are not to be read: there is no such report yet.
     """
     if released_only:
@@ -196,7 +198,7 @@ def report_run(
         folders=folders,
         seed=seed,
         out=out or directory,
-        force=force,
+        force=force or out is None,
     )
     say(f"wrote {page} and {data}; they are private, like the real rows")
     emit({"html": str(page), "json": str(data)}, as_json=as_json)

@@ -208,6 +208,9 @@ def test_a_sampler_is_inspected(ended: Place, capsys: pytest.CaptureFixture[str]
 def test_a_report_is_made_again_from_the_run(
     ended: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    own = (ended / "run" / "report.json").read_bytes()
+    told(capsys, ["report", ended / "run"])
+    assert (ended / "run" / "report.json").read_bytes() == own, "what the run wrote, once more"
     wrote = told(capsys, ["report", ended / "run", "--out", ended / "again"])
     assert Path(wrote["json"]).read_bytes() == (ended / "run" / "report.json").read_bytes()
     only = told(capsys, ["report", ended / "run", "--released-only", "--out", ended / "z"])

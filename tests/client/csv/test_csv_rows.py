@@ -103,7 +103,7 @@ def test_the_operator_hears_how_many_records_were_left_out(tmp_path: Path) -> No
     path, told = tmp_path / "rows.csv", list[str]()
     path.write_bytes(b"\n".join([*plain_rows(), b"f", b"f,1,2", b"", b"f,1,2,3"]))
     counts(path, told)
-    assert told == ["3 records have too few or too many fields and are not counted"]
+    assert told == ["3 records have too few or too many fields: not counted"]
 
 
 def test_a_field_above_the_maximum_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

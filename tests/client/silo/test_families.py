@@ -63,7 +63,7 @@ def test_check_says_who_a_person_is_and_what_is_not_counted(
     assert "a row of the persons' table with all rows that are below it" in told["words"][0]
     said = told["tables"]["default"]
     assert said[:7] == [
-        "visits: 1 records have too few or too many fields and are not counted",
+        "visits: 1 record has too few or too many fields: not counted",
         "people: 20 rows belong to a person and are counted",
         "people: 1 rows belong to nobody and are not counted: have no key",
         "people: 1 rows have the key of another row; one row a key is counted",
