@@ -197,8 +197,8 @@ def read_oddly(
             batch, size = [], 0
     yield partial(_as_table, batch, names, columns)
     if left_out:
-        records = "1 record has" if left_out == 1 else f"{left_out:,} records have"
-        tell_operator(f"{records} too few or too many fields: not counted")
+        told = "1 record has" if left_out == 1 else f"{left_out:,} records have"
+        tell_operator(f"{told} too few or too many fields: not counted")
 
 
 def _content(path: Path) -> bytes | mmap.mmap:

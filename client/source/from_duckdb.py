@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from silosynth.client.source.caches.file_state import database_files, file_digest, watch_files
+from silosynth.client.source.one_person import refuse_collated, refuse_times_of_zones
 from silosynth.client.source.spec import Fragment, Reader, SourceSpec
 from silosynth.client.source.table import Wanted
 from silosynth.common.errors import InvalidTable
@@ -58,6 +59,9 @@ def _fragments(
 ) -> Iterator[Fragment]:
     """Yield batches of rows, at least one; columns that are not wanted are not computed."""
     rows = _guarded(open_rows, origin=origin)
+    whose = [n for n in (wanted.person_column, *wanted.also) if n is not None]
+    refuse_times_of_zones(rows, names=whose)
+    _guarded(partial(refuse_collated, rows, names=whose), origin=origin)
     stored = _guarded(lambda: rows.limit(0).to_arrow_table(), origin=origin).schema
     columns = [duckdb.ColumnExpression(n) for n in wanted.columns(stored, origin=origin)]
     read = _guarded(lambda: rows.select(*columns).to_arrow_reader(_BATCH_ROWS), origin=origin)

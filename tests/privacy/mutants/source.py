@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.privacy.mutants.mutant import Mutant
 
 _ERASURE = "tests/privacy/test_erasure.py"
+_ONE_PERSON = "tests/client/source/test_one_person.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -122,5 +123,36 @@ MUTANTS: tuple[Mutant, ...] = (
             "tests/privacy/test_bounding.py::"
             "test_intervals_name_no_persons_however_they_are_stored",
         ),
+    ),
+    Mutant(
+        name="two persons of times with zones are one without them",
+        path="client/source/one_person.py",
+        old="        if kinds.get(name) == _TIMETZ:\n",
+        new="        if False:\n",
+        killed_by=(f"{_ONE_PERSON}::test_two_persons_of_times_with_zones_are_not_one",),
+    ),
+    Mutant(
+        name="one person of a collation in DuckDB is two here",
+        path="client/source/one_person.py",
+        old="            if found is None or any(found.fetchall()[0]):\n",
+        new="            if found is None:\n",
+        killed_by=(
+            f"{_ONE_PERSON}::test_one_person_of_a_collation_is_not_two",
+            f"{_ONE_PERSON}::test_families_of_a_collation_are_not_parted",
+        ),
+    ),
+    Mutant(
+        name="one person of a collation in PostgreSQL is two here",
+        path="client/source/from_postgresql.py",
+        old="refuse_loose_collations(stored, names=whose,",
+        new="refuse_loose_collations(stored, names=(),",
+        killed_by=(f"{_ONE_PERSON}::test_one_person_of_a_servers_collation_is_not_two",),
+    ),
+    Mutant(
+        name="a family is parted where the server joins by bytes",
+        path="client/families/server.py",
+        old="refuse_loose_collations(stored, names=wanted.also,",
+        new="refuse_loose_collations(stored, names=(),",
+        killed_by=(f"{_ONE_PERSON}::test_families_of_a_servers_collation_are_not_parted",),
     ),
 )
