@@ -39,7 +39,7 @@ from silosynth.client.families.owners import (
 )
 from silosynth.client.families.server import open_server
 from silosynth.client.families.streams import whole_families
-from silosynth.client.source import SourceFormat, quote, refuse_collated, require_select
+from silosynth.client.source import SourceFormat, quote, require_select
 from silosynth.common.errors import InvalidTable
 from silosynth.common.tables import TablesSchema
 
@@ -217,9 +217,8 @@ def _loaded(root: duckdb.DuckDBPyConnection, i: int, opened: Opened) -> Opened:
     try:
         if opened.query is not None:
             require_select(root, opened.query)
-            rows = root.sql(opened.query)
-            refuse_collated(rows, names=opened.wanted.also)
-            return opened.described(rows.limit(0).to_arrow_table().schema)
+            stored = root.sql(opened.query).limit(0).to_arrow_table().schema
+            return opened.described(stored)
         if opened.reader is not None:
             opened = opened.described(_load(root, i, opened))
     except (duckdb.Error, pa.ArrowException, OSError):

@@ -19,14 +19,7 @@ from silosynth.client.families.owners import (
     text_sql,
     whole_number_sql,
 )
-from silosynth.client.source import (
-    SourceFormat,
-    SourceSpec,
-    is_numeric,
-    open_snapshot,
-    quote,
-    refuse_loose_collations,
-)
+from silosynth.client.source import SourceFormat, SourceSpec, is_numeric, open_snapshot, quote
 from silosynth.common.errors import InvalidTable
 from silosynth.common.tables import TablesSchema
 
@@ -77,7 +70,6 @@ def _raw(schema: TablesSchema, name: str, source: TableSource, *, snapshot: Snap
     try:
         stored = snapshot.columns(query)
         columns = [quote(c) for c in wanted.columns(snapshot.plain(stored), origin="query")]
-        refuse_loose_collations(stored, names=wanted.also, query=query, fetch=snapshot.fetch)
     except InvalidTable as err:
         raise InvalidTable(f"table {name!r}: {err.message}", hint=err.hint) from None
     for alias, column in key_columns(schema, name).items():

@@ -4,7 +4,6 @@ from .caches.file_state import look_at, watch_files
 from .files import list_files
 from .from_duckdb import require_select
 from .from_postgresql import Snapshot
-from .one_person import refuse_collated, refuse_loose_collations
 from .open import files_of, open_reader, open_snapshot, open_source, open_table
 from .people import Part, People, Splitting, splitting
 from .spec import Bounding, Reader, Source, SourceFormat, SourceSpec, ValueQuestion
@@ -63,8 +62,6 @@ __all__ = [
     "rank_rows",
     "read_table",
     "read_untyped",
-    "refuse_collated",
-    "refuse_loose_collations",
     "require_select",
     "splitting",
     "stored_schema",

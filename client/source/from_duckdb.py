@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -59,15 +59,30 @@ def _fragments(
 ) -> Iterator[Fragment]:
     """Yield batches of rows, at least one; columns that are not wanted are not computed."""
     rows = _guarded(open_rows, origin=origin)
-    whose = [n for n in (wanted.person_column, *wanted.also) if n is not None]
-    refuse_times_of_zones(rows, names=whose)
-    _guarded(partial(refuse_collated, rows, names=whose), origin=origin)
+    _guarded(partial(_check_persons, rows, wanted), origin=origin)
     stored = _guarded(lambda: rows.limit(0).to_arrow_table(), origin=origin).schema
     columns = [duckdb.ColumnExpression(n) for n in wanted.columns(stored, origin=origin)]
     read = _guarded(lambda: rows.select(*columns).to_arrow_reader(_BATCH_ROWS), origin=origin)
     yield lambda: read.schema.empty_table()
     while (batch := _guarded(lambda: next(read, None), origin=origin)) is not None:
         yield partial(pa.Table.from_batches, [batch])
+
+
+def _check_persons(rows: duckdb.DuckDBPyRelation, wanted: Wanted) -> None:
+    """Raise InvalidTable where what says whose rows are makes one person two, or two one.
+
+    A person of several tables is a key by its bytes, whatever the database takes for equal.
+    """
+    kinds = dict(zip(rows.columns, (str(kind.id) for kind in rows.types), strict=True))
+    person = wanted.person_column
+    refuse_times_of_zones(kinds, names=[*wanted.also, *([] if person is None else [person])])
+    if person is not None and kinds.get(person) == "varchar":
+        refuse_collated(person, ask=partial(_ask, rows.limit(0)))
+
+
+def _ask(rows: duckdb.DuckDBPyRelation, sql: str) -> list[Any]:
+    found = rows.query("source", sql)
+    return [] if found is None else found.fetchall()
 
 
 def _guarded(read: Callable[[], Result], *, origin: str) -> Result:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from silosynth.client.counting import lay_out
-from silosynth.client.source.one_person import refuse_loose_collations
+from silosynth.client.source.one_person import refuse_loose_collation
 from silosynth.client.source.spec import (
     Bounding,
     CodedTable,
@@ -233,9 +233,9 @@ def _fragments(spec: SourceSpec, *, wanted: Wanted) -> Iterator[Fragment]:
     """Yield batches of rows, one without rows first."""
     with _reading(spec) as cursor:
         stored = _columns(cursor, spec, wanted=wanted)
-        whose = [n for n in (wanted.person_column, *wanted.also) if n is not None]
-        fetch = partial(_fetch, cursor)
-        refuse_loose_collations(stored, names=whose, query=_inner(spec), fetch=fetch)
+        if (name := wanted.person_column) is not None:
+            fetch = partial(_fetch, cursor)
+            refuse_loose_collation(name, columns=stored, query=_inner(spec), fetch=fetch)
         values = ", ".join(_pulled(stored.field(name), wanted=wanted) for name in stored.names)
         cursor.execute(f"SELECT {values} FROM ({_inner(spec)}) AS source")
         reader = cursor.fetch_record_batch()

@@ -6,8 +6,8 @@ twice as many rows as were charged. What a column is decides it, and no value of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -15,17 +15,16 @@ from silosynth.client.source.sql import quote
 from silosynth.common.codec import is_text
 from silosynth.common.errors import InvalidTable
 
-if TYPE_CHECKING:
-    import duckdb
-
 _TIMETZ = "time with time zone"
 _ALIKE = (("a", "A"), ("a", "\u00e1"), ("\u00e9", "e\u0301"))
 """Texts that collations call equal: by case, by accents, by how a letter is put together."""
 
 
-def refuse_times_of_zones(rows: duckdb.DuckDBPyRelation, *, names: Sequence[str]) -> None:
-    """Raise InvalidTable for a column of DuckDB's times with zones, which come without theirs."""
-    kinds = dict(zip(rows.columns, (str(kind.id) for kind in rows.types), strict=True))
+def refuse_times_of_zones(kinds: Mapping[str, str], *, names: Sequence[str]) -> None:
+    """Raise InvalidTable for a column of DuckDB's times with zones, which come without theirs.
+
+    Args: kinds: DuckDB's type of each column.
+    """
     for name in names:
         if kinds.get(name) == _TIMETZ:
             raise InvalidTable(
@@ -34,21 +33,20 @@ def refuse_times_of_zones(rows: duckdb.DuckDBPyRelation, *, names: Sequence[str]
             )
 
 
-def refuse_collated(rows: duckdb.DuckDBPyRelation, *, names: Sequence[str]) -> None:
-    """Raise InvalidTable for a column whose collation in DuckDB calls different texts equal."""
-    kinds = dict(zip(rows.columns, (str(kind.id) for kind in rows.types), strict=True))
-    for name in names:
-        if kinds.get(name) == "varchar":
-            probes = ", ".join(
-                f"coalesce((SELECT {quote(name)} FROM source), '{a}') = '{b}'" for a, b in _ALIKE
-            )
-            found = rows.limit(0).query("source", f"SELECT {probes}")
-            if found is None or any(found.fetchall()[0]):
-                raise _collated(name)
+def refuse_collated(name: str, *, ask: Callable[[str], Sequence[Sequence[Any]]]) -> None:
+    """Raise InvalidTable for a column of texts whose collation in DuckDB calls some equal.
+
+    Args: ask: runs a SELECT on ``source``, the table without its rows.
+    """
+    column = f"(SELECT {quote(name)} FROM source)"
+    probes = ", ".join(f"coalesce({column}, '{a}') = '{b}'" for a, b in _ALIKE)
+    (found,) = ask(f"SELECT {probes}")
+    if any(found):
+        raise _collated(name)
 
 
-def refuse_loose_collations(
-    columns: pa.Schema, *, names: Sequence[str], query: str, fetch: Callable[[str], pa.Table]
+def refuse_loose_collation(
+    name: str, *, columns: pa.Schema, query: str, fetch: Callable[[str], pa.Table]
 ) -> None:
     """Raise InvalidTable for a column of PostgreSQL whose collation calls different texts equal.
 
@@ -56,18 +54,15 @@ def refuse_loose_collations(
         columns: as the driver describes those of ``query``.
         fetch: runs a SELECT; it is one that reads no row.
     """
-    for name in _texts(columns, names):
-        one = f"(SELECT {quote(name)} FROM ({query}) AS source LIMIT 0)"
-        loose = (
-            "SELECT EXISTS (SELECT FROM pg_collation WHERE NOT collisdeterministic "
-            f"AND oid = to_regcollation(pg_collation_for({one}))) AS loose"
-        )
-        if fetch(loose)["loose"].to_pylist() != [False]:
-            raise _collated(name)
-
-
-def _texts(columns: pa.Schema, names: Sequence[str]) -> Iterator[str]:
-    return (n for n in names if n in columns.names and is_text(columns.field(n).type))
+    if not is_text(columns.field(name).type):
+        return
+    one = f"(SELECT {quote(name)} FROM ({query}) AS source LIMIT 0)"
+    loose = (
+        "SELECT EXISTS (SELECT FROM pg_collation WHERE NOT collisdeterministic "
+        f"AND oid = to_regcollation(pg_collation_for({one}))) AS loose"
+    )
+    if fetch(loose)["loose"].to_pylist() != [False]:
+        raise _collated(name)
 
 
 def _collated(name: str) -> InvalidTable:

@@ -134,25 +134,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="one person of a collation in DuckDB is two here",
         path="client/source/one_person.py",
-        old="            if found is None or any(found.fetchall()[0]):\n",
-        new="            if found is None:\n",
-        killed_by=(
-            f"{_ONE_PERSON}::test_one_person_of_a_collation_is_not_two",
-            f"{_ONE_PERSON}::test_families_of_a_collation_are_not_parted",
-        ),
+        old="    if any(found):\n",
+        new="    if False:\n",
+        killed_by=(f"{_ONE_PERSON}::test_one_person_of_a_collation_is_not_two",),
     ),
     Mutant(
         name="one person of a collation in PostgreSQL is two here",
-        path="client/source/from_postgresql.py",
-        old="refuse_loose_collations(stored, names=whose,",
-        new="refuse_loose_collations(stored, names=(),",
+        path="client/source/one_person.py",
+        old='if fetch(loose)["loose"].to_pylist() != [False]:',
+        new="if False:",
         killed_by=(f"{_ONE_PERSON}::test_one_person_of_a_servers_collation_is_not_two",),
-    ),
-    Mutant(
-        name="a family is parted where the server joins by bytes",
-        path="client/families/server.py",
-        old="refuse_loose_collations(stored, names=wanted.also,",
-        new="refuse_loose_collations(stored, names=(),",
-        killed_by=(f"{_ONE_PERSON}::test_families_of_a_servers_collation_are_not_parted",),
     ),
 )
