@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,13 @@ from silosynth.common.schema import Resolution
 
 _WORDS = tuple((UNITS[unit], unit.value) for unit in UNITS)
 _DAY = UNITS[Resolution.DAY]
+_MANY_MOMENTS, _LONG, _FEW_HOURS = 200, 32, 0.7
+"""Moments of which some would lie in each hour, days beyond which bins are longer than one, and
+the share of hours up to which they are told."""
+_HOURS = (
+    "all lie in some hours of the day, which drawn ones hardly do; part the column into a day and "
+    "a time of day to keep them"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +35,13 @@ class Step:
     last: int
     stride: int
     why: str
+
+    @property
+    def moments(self) -> dict[str, str]:
+        """Return the ends as facts of moments: microseconds are counted from 1970 on."""
+        ends = (np.datetime64(tick, "us") for tick in (self.first, self.last))
+        spelled = (str(end.astype(datetime).isoformat()) for end in ends)
+        return dict(zip(("minimum", "maximum"), spelled, strict=True))
 
     def in_hours(self, resolution: str) -> dict[str, Any]:
         """Return the facts of the step, in minutes or hours where all points are whole ones.
@@ -72,6 +87,22 @@ def find_step(
         stride=stride,
         why=f"all lie a multiple of {_spell(stride)} apart; take step out if others may not",
     )
+
+
+def told_hours(numbers: np.ndarray, *, stride: int) -> tuple[str, ...]:
+    """Say so where moments of a long time lie in part of the day alone, which is hardly kept.
+
+    Args:
+        numbers: (values,) microseconds since 1970, each once, NaN for what has none.
+        stride: microseconds between points.
+    """
+    ticks = numbers[~np.isnan(numbers)].astype(np.int64)
+    if len(ticks) < _MANY_MOMENTS or np.ptp(ticks) < _LONG * _DAY or stride % _DAY == 0:
+        return ()
+    hour = UNITS[Resolution.HOUR]
+    there = len(np.unique(ticks % _DAY // hour))
+    could = _DAY // max(hour, int(np.gcd(stride, _DAY)))
+    return (_HOURS,) if there <= _FEW_HOURS * could else ()
 
 
 def _spell(stride: int) -> str:

@@ -24,7 +24,7 @@ from silosynth.common.codec.kinds.instant_formats import (
 )
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
-from silosynth.common.codec.steps import find_step
+from silosynth.common.codec.steps import find_step, told_hours
 from silosynth.common.codec.written.columns import is_instant, is_number
 from silosynth.common.codec.written.moment_parts import FINE, said_words
 from silosynth.common.codec.written.moment_words import LEAP_YEAR, is_yearless
@@ -152,17 +152,15 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     numbers, _ = _read(likely, column.trimmed if column.is_text else column.values)
     unit = UNITS[Resolution(found.facts["resolution"])]
     step = find_step(numbers, unit=unit, bounds=plain.limits(), daily=True)
+    hours = told_hours(numbers, stride=unit if step is None else step.stride)
     if step is None:
-        return found
+        return replace(found, why=(*found.why, *hours))
     finest = found.facts["resolution"]
     coarser = {"format", "zone"} & found.facts.keys()
     told = step.in_hours(finest) if coarser else {"step": step.count}
-    ends = {"minimum": _moment(step.first), "maximum": _moment(step.last)}
-    return Proposal(facts={**found.facts, **told, **ends}, why=(*found.why, step.why))
-
-
-def _moment(ticks: int) -> str:
-    return str(np.datetime64(ticks, "us").astype(datetime).isoformat()).removesuffix("T00:00:00")
+    return Proposal(
+        facts={**found.facts, **told, **step.moments}, why=(*found.why, step.why, *hours)
+    )
 
 
 def _unstepped(column: ColumnFacts) -> Proposal | None:

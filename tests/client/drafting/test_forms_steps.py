@@ -198,3 +198,25 @@ def test_any_step_of_minutes_is_found_and_kept(
     low = np.datetime64(str(found["minimum"]).replace(" ", "T"), "us").astype(np.int64)
     off_points = (whole - low) % apart != 0
     assert off_points.mean() <= (0 if zone in (None, "UTC") else 0.01)
+
+
+@pytest.mark.parametrize(
+    ("hours", "apart", "days", "told"),
+    [
+        (range(7, 19), 15, 300, True),
+        (range(7, 19), 1, 300, True),
+        (range(24), 15, 300, False),
+        (range(7, 19), 15, 20, False),
+        ((0, 6, 12, 18), 360, 300, False),
+        ((9,), 1, 300, True),
+    ],
+)
+def test_hours_of_the_day_that_are_hardly_kept_are_told(
+    hours: Any, apart: int, days: int, told: bool
+) -> None:
+    rng = np.random.default_rng(2)
+    at = rng.integers(0, days, 1200) * 1440 + rng.choice(list(hours), 1200) * 60
+    at += 0 if apart == 360 else rng.integers(0, 60 // apart, 1200) * apart
+    values = pa.array([f"{BEGIN + pd.Timedelta(minutes=int(k)):%Y-%m-%d %H:%M}" for k in at])
+    notes = draft_schema(pa.table({"x": values, "y": [True] * 1200}), name="t").notes
+    assert any("part the column into a day and a time of day" in n for n in notes) is told
