@@ -19,7 +19,8 @@ class EncodingNote:
 
     ``unseen`` values are not listed, ``clipped`` ones lie beyond the bounds, ``unreadable`` texts
     are no number or date, ``undeclared_missing`` ones are null although missing is not declared.
-    ``broken`` counts the rows that break a rule, whose text stands for the attribute.
+    ``broken`` counts the rows that break a rule, whose text stands for the attribute. Those that
+    are ``off_step`` lie between two points of a declared step; they are told, and fit.
     """
 
     attribute: str
@@ -28,6 +29,7 @@ class EncodingNote:
     unreadable: int = 0
     undeclared_missing: int = 0
     broken: int = 0
+    off_step: int = 0
 
     @property
     def misfits(self) -> int:
@@ -52,8 +54,7 @@ class EncodingNote:
 
     def __bool__(self) -> bool:
         """Say whether there is anything to tell."""
-        counts = (self.unseen, self.clipped, self.unreadable, self.undeclared_missing, self.broken)
-        return any(counts)
+        return bool(self.misfits or self.off_step)
 
     def __str__(self) -> str:
         if self.broken:
@@ -67,6 +68,7 @@ class EncodingNote:
             (self.clipped, "beyond the bounds"),
             (self.unreadable, "unreadable"),
             (self.undeclared_missing, "missing, though missing is not declared"),
+            (self.off_step, "off the declared step"),
         )
 
 
@@ -87,5 +89,6 @@ def add_notes(*parts: tuple[EncodingNote, ...]) -> tuple[EncodingNote, ...]:
             unreadable=before.unreadable + note.unreadable,
             undeclared_missing=before.undeclared_missing + note.undeclared_missing,
             broken=before.broken + note.broken,
+            off_step=before.off_step + note.off_step,
         )
     return tuple(total.values())

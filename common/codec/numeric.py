@@ -19,6 +19,9 @@ from silosynth.common.codec.written.parsing import distinct, trim
 from silosynth.common.schema import NumericAttribute, first_whole
 from silosynth.common.values import Spread, ValueGrid
 
+_ON_STEP = 1e-3
+"""How far from a point, in steps, a number may lie that is on it but for rounding."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
@@ -91,6 +94,7 @@ class NumericCodec:
             clipped=int(self._beyond(numbers).sum()),
             unreadable=int(unreadable.sum()),
             undeclared_missing=undeclared,
+            off_step=int(self._off_step(numbers).sum()),
         )
         return codes, note
 
@@ -209,6 +213,17 @@ class NumericCodec:
         """Return the code of the first text that stands apart."""
         attribute = self.attribute
         return attribute.size - attribute.missing - len(attribute.missing_apart)
+
+    def _off_step(self, numbers: np.ndarray) -> np.ndarray:
+        """Mark numbers inside the bounds that lie on no point of a declared step."""
+        grid = None if self.attribute.step is None else self.scale.grid(self.attribute)
+        if grid is None:
+            return np.zeros(len(numbers), dtype=bool)
+        inside = ~self._beyond(numbers)
+        held = np.where(inside, numbers, self._bins.edges[0])
+        apart = np.abs(grid.points(grid.near(held)) - held) * grid.denominator
+        off: np.ndarray = inside & (apart > grid.stride * _ON_STEP)
+        return off
 
     def _beyond(self, numbers: np.ndarray) -> np.ndarray:
         """Mark numbers outside of the bounds."""

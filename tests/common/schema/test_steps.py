@@ -135,3 +135,22 @@ def test_gaps_of_such_an_order_are_counted_in_steps() -> None:
     assert hours.edges.tolist() == [0, 4, 96]
     with pytest.raises(ValueError, match="edges that lie as far apart"):
         gap_scale(Gaps(edges=(0, 1, 2, 30)), schema.attributes[0])
+
+
+@pytest.mark.parametrize(
+    ("attribute", "values", "off"),
+    [
+        (QUARTERS, ["2020-01-01 00:15", "2020-01-01 00:16", "2021-05-01 00:16", None, "?"], 1),
+        ({"kind": "integer", "minimum": 3, "maximum": 93, "step": 5}, [3, 8, 9, 200], 1),
+        ({"kind": "real", "minimum": 0, "maximum": 9, "step": 0.1}, [0.1 + 0.2, 0.35, 8.9], 1),
+        ({"kind": "real", "minimum": 0, "maximum": 9, "decimals": 1}, [0.35, 8.9], 0),
+        ({"kind": "time", "resolution": "minute", "step": 15}, ["10:15", "10:20", "23:59"], 2),
+    ],
+)
+def test_values_off_the_step_are_told_and_counted_where_they_fit(
+    attribute: dict[str, Any], values: list[Any], off: int
+) -> None:
+    schema = schema_of(attribute | {"missing": True})
+    (note,) = Codec(schema).encode(pa.table({"x0": values})).notes or (None,)
+    assert (0 if note is None else note.off_step) == off
+    assert off == 0 or "off the declared step" in str(note)
