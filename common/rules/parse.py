@@ -8,7 +8,8 @@
     one of: a, b, c                a step 1000                    unique: a, b
     a like "[A-Z]{2}[0-9]{6}"      together: a, b from places     a = lookup(places, b)
 
-Names with spaces or other marks stand in `backquotes`, values in quotes or, without marks, bare.
+Names with spaces or other marks stand in `backquotes`, one of a name itself twice, values in quotes
+or, without marks, bare.
 A bare word on the right of a comparison is a column where one has that name, else a value.
 """
 

@@ -58,7 +58,7 @@ UNITS = {
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|(?P<word>[^\W\d]\w*)"
-    r"|`(?P<name>[^`]+)`|\"(?P<double>(?:[^\"\\]|\\.)*)\"|'(?P<single>(?:[^'\\]|\\.)*)'"
+    r"|`(?P<name>(?:[^`]|``)+)`(?!`)|\"(?P<double>(?:[^\"\\]|\\.)*)\"|'(?P<single>(?:[^'\\]|\\.)*)'"
     r"|(?P<sign><=|>=|!=|//|[-<>=+*/%(),:]))"
 )
 
@@ -98,6 +98,8 @@ def split(line: str) -> tuple[Token, ...]:
             start -= 1
         if kind in ("double", "single"):
             kind, text = "text", re.sub(r"\\([\\\"'])", r"\1", text)
+        if kind == "name":
+            text = text.replace("``", "`")
         at = found.end()
         if kind == "word":
             at = _end_of_word(line, at)
@@ -122,9 +124,9 @@ def _odd(mark: str) -> str:
 
 
 def spell_name(name: str) -> str:
-    """Return a column's name as a rule writes it."""
+    """Return a column's name as a rule writes it: a backquote in it stands twice."""
     plain = re.fullmatch(r"[^\W\d]\w*", name) and name not in KEYWORDS
-    return name if plain and name.rstrip("s") not in UNITS else f"`{name}`"
+    return name if plain and name.rstrip("s") not in UNITS else f"`{name.replace('`', '``')}`"
 
 
 def spell_text(text: str) -> str:
