@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from silosynth.common.cli import Force, GateFile, Json, emit, say
+from silosynth.common.cli import Force, GateFile, Json, emit, keep_no_memory, say
 from silosynth.common.errors import InvalidArgument, OutputExists
 from silosynth.common.forest import is_forest
 from silosynth.common.plan import Plan, check_budget, check_plan, dump_plan, load_plan
@@ -78,6 +78,7 @@ def report(
         )
         return
     bars = shown.bars(directory)
+    keep_no_memory()
     if is_forest(RunDirectory(path=directory).sampler):
         if evaluation is not None:
             raise InvalidArgument("several tables hold nobody out", hint="leave --evaluation out")

@@ -63,6 +63,7 @@ def _facts(
     shares = (_share(directory, s, schema=state.table, sizes=sizes, seed=seed) for s in sizes)
     real = pool_tables(list(shares))
     drawn = draw(sampler, rows=real.num_rows, seed=seed)
+    pa.default_memory_pool().release_unused()  # what both took, and is not theirs any more
     for name in set(texts) - set(drawn.column_names):
         drawn = drawn.append_column(name, pa.nulls(len(drawn), pa.string()))
     costs = run_costs(directory, state.plan)

@@ -1,6 +1,7 @@
 """What it costs to judge a table on this machine, and what good and bad tables get.
 
-`QUICK=1` takes 6,000 rows and 120,000 for the large file.
+`QUICK=1` takes 6,000 rows and 120,000 for the large file. `python -m bench evaluate --large` runs
+the large report alone, and keeps the figures of the rest.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.evaluate.large import reports
 from bench.evaluate.leaks import leaks
 from bench.support.results import Figure, is_quick, publish
 from bench.support.tables import data_directory
@@ -45,6 +47,8 @@ _AUDITS = (
 
 def main() -> int:
     """Measure, print and write the figures."""
+    if "--large" in sys.argv[1:]:
+        return publish("evaluate", reports(), room="evaluate", update=True)
     table = pq.read_table(data_directory() / "adult" / "adult.parquet").drop_columns(["split"])
     table = table.drop_columns(["fnlwgt"])
     order = np.random.default_rng(0).permutation(table.num_rows)
@@ -60,6 +64,7 @@ def main() -> int:
     figures += leaks()
     figures.append(_audits(runs=20 if is_quick() else 100))
     figures += _large(table, rows=120_000 if is_quick() else 260_000)
+    figures += reports()
     return publish("evaluate", figures, room="evaluate")
 
 
@@ -123,7 +128,7 @@ def _large(table: pa.Table, *, rows: int) -> list[Figure]:
         done = subprocess.run(words, capture_output=True, text=True, check=True)
     seconds, peak = map(float, done.stdout.split())
     return [
-        Figure(figure=f"{rows:,} rows", value=seconds, unit="cpu s", at_most=105),
+        Figure(figure=f"{rows:,} rows", value=seconds, unit="cpu s", at_most=10),
         Figure(figure=f"{rows:,} rows, peak memory", value=peak, unit="MB", at_most=500),
     ]
 

@@ -88,6 +88,18 @@ def tree_bytes(root: int, *, shared: bool = False) -> int:
     return page * sum(resident[pid] for pid in family)
 
 
+def tree_seconds(root: int) -> dict[int, float]:
+    """Return the CPU seconds that a process and each of its descendants took, by process."""
+    tick = os.sysconf("SC_CLK_TCK")
+    known = {int(e.name): _stat(e) for e in _PROC.iterdir() if e.name.isdigit()}
+    parents = {pid: int(fields[1]) for pid, fields in known.items() if fields}
+    return {
+        pid: (int(known[pid][11]) + int(known[pid][12])) / tick
+        for pid in parents
+        if _descends(pid, root, parents)
+    }
+
+
 def _proportional(pid: int) -> int:
     """Return the bytes of a process, of what it shares its part; 0 when it has ended."""
     try:

@@ -98,7 +98,14 @@ def run_before(case: Case, *, seed: int, label: str | None) -> InBins:
     )
     schema = coded_schema("codes", domain=case.domain, ordered=ordered)
     codes = encode(case.table, schema=case.schema)
-    plan = new_plan(schema, epsilon=EPSILON, delta=DELTA, silos=("all",), method="aim")
+    plan = new_plan(
+        schema,
+        epsilon=EPSILON,
+        delta=DELTA,
+        silos=("all",),
+        method="aim",
+        rows_at_most=public_bound(case),
+    )
     counts = count_with_cache(codes.astype(np.int64), domain=case.domain)
     done = run_pooled(plan, counts, schema=schema, rng=np.random.default_rng(seed))
     drawn = np.stack(draw_codes(done.sampler, rows=len(codes), seed=seed), axis=1)

@@ -16,7 +16,8 @@ from bench.support.distances import mean_distances
 from bench.support.tables import Case, encode
 from silosynth.common.codec import flatten, to_numbers
 from silosynth.common.schema import IntegerAttribute, RealAttribute
-from silosynth.common.scores import column_shapes, mean_score
+from silosynth.common.scores import mean_score
+from silosynth.common.scores.column_scores import column_shapes
 
 QUANTILES = 32
 ATOM = 0.05

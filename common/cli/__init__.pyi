@@ -7,6 +7,7 @@ from .evaluate import (
     evaluate_command,
     hand_out,
     hold_bars,
+    keep_no_memory,
     open_bars,
     read_gate,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "evaluate_command",
     "hand_out",
     "hold_bars",
+    "keep_no_memory",
     "open_bars",
     "read_age",
     "read_gate",

@@ -38,26 +38,26 @@ from silosynth.common.scores import (
     Rows,
     SubsampleCurve,
     all_cliques,
-    column_pair_trends,
-    column_shapes,
     draw_again,
     equivalent_subsample,
     fixed_cliques,
-    marginal_distance,
+    marginal_distances,
     mean_score,
     merge_bins,
     nested_subsamples,
     read_rows,
+    shapes_of,
     shuffle_columns,
     some_rows,
     subsample_curve,
+    trends_of,
 )
 
 TRIPLES = 200
 FRACTIONS = (0.002, 0.01, 0.05, 0.2, 0.6)
 _COLUMN_SCORES = (
-    (ScoreName.COLUMN_SHAPES, 1, column_shapes),
-    (ScoreName.COLUMN_PAIR_TRENDS, 2, column_pair_trends),
+    (ScoreName.COLUMN_SHAPES, 1, shapes_of),
+    (ScoreName.COLUMN_PAIR_TRENDS, 2, trends_of),
 )
 
 
@@ -130,6 +130,9 @@ def compare(
     )
     comparison = _prepare(given, made_up, schema=schema, held_out=held_out, seed=seed)
     distances = _measure(comparison)
+    scores = (*_distance_scores(comparison, distances), *_column_scores(comparison))
+    attributes = _attributes(comparison, distances[1])
+    del comparison  # many rows, and values are read beside what is kept
     evaluation = None
     if wish is not None and min(given.num_rows, made_up.num_rows) >= FEWEST_ROWS:
         evaluation = evaluate(
@@ -155,8 +158,8 @@ def compare(
         ),
         certificate=certificate_facts(certificate) if certificate else None,
         evaluation=evaluation,
-        scores=(*_distance_scores(comparison, distances), *_column_scores(comparison)),
-        attributes=_attributes(comparison, distances[1]),
+        scores=scores,
+        attributes=attributes,
         pairs=_pairs(schema.domain, distances.get(2), chosen=chosen),
         not_compared=uncoded_names(schema),
         silos=silo_facts(costs or {}, plan=plan, rows=silo_rows) if plan else (),
@@ -187,11 +190,13 @@ def _prepare(
     second = None
     if held_out is not None:
         other = some_rows(as_table(held_out, origin="held-out table"), seed=seed)
-        second = read_rows(other, codec=codec, origin="held-out table")
+        second = read_rows(other, codec=codec, origin="held-out table", beside=rows)
     return _Comparison(
         schema=schema,
         real=rows,
-        synthetic=read_rows(some_rows(synthetic, seed=seed), codec=codec, origin="synthetic table"),
+        synthetic=read_rows(
+            some_rows(synthetic, seed=seed), codec=codec, origin="synthetic table", beside=rows
+        ),
         ceiling=second or draw_again(rows, seed=seed),
         floor=shuffle_columns(rows, seed=seed),
         ceiling_is=Reference.HELD_OUT if second else Reference.BOOTSTRAP,
@@ -209,11 +214,11 @@ def _measure(comparison: _Comparison) -> dict[int, _Distances]:
     distances = {}
     for ways in range(1, min(len(domain.attributes), 3) + 1):
         cliques = _cliques(domain, ways, seed=seed)
-        columns = [marginal_distance(real, s, domain=domain, cliques=cliques) for s in sides]
+        found = marginal_distances(real, sides, domain=domain, cliques=cliques)
         curve = subsample_curve(real, domain=domain, cliques=cliques, seed=seed)
         distances[ways] = _Distances(
             cliques=cliques,
-            found=np.stack(columns, axis=1),
+            found=found,
             curve=_curve(dict(zip(curve.fractions, curve.distances, strict=True))),
         )
     return distances
@@ -246,12 +251,12 @@ def _column_scores(comparison: _Comparison) -> list[Score]:
     subsamples = _subsamples(comparison)
     scores = []
     for name, ways, measure in _COLUMN_SCORES:
-        score = partial(measure, comparison.real.table, schema=comparison.schema)
-        found = [score(rows.table) for rows in comparison.sides()]
+        score = partial(measure, comparison.real.read)
+        found = [score(rows.read) for rows in comparison.sides()]
         marks = [mean_score(f.values()) for f in found]
         if not np.isfinite(marks).all():
             continue
-        misses = {f: 1 - mean_score(score(s.table).values()) for f, s in subsamples.items()}
+        misses = {f: 1 - mean_score(score(s.read).values()) for f, s in subsamples.items()}
         scores.append(
             _score(
                 comparison,
@@ -307,7 +312,7 @@ def _bound(miss: float, curve: SubsampleCurve) -> Bound | None:
 
 def _subsamples(comparison: _Comparison) -> dict[float, Rows]:
     """Return a few nested subsamples of the real rows by their fraction."""
-    rows = comparison.real.table.num_rows
+    rows = comparison.real.count
     fractions = [f for f in FRACTIONS if round(f * rows) >= 2] or [1 - 1 / (rows + 1)]
     samples = nested_subsamples(comparison.real, fractions=fractions, seed=comparison.seed)
     return dict(zip(fractions, samples, strict=True))

@@ -5,7 +5,7 @@ What comes out is **not** differentially private: it must stay where the real ro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -44,7 +44,7 @@ from silosynth.common.report import (
     Measure,
 )
 from silosynth.common.schema import Attribute, Schema
-from silosynth.common.scores import Sides, Values, make_sides, read_values
+from silosynth.common.scores import Column, Sides, Values, make_sides, read_values
 from silosynth.common.seeded import SeededWords
 
 FEWEST_ROWS = 200
@@ -119,12 +119,16 @@ def _evaluate(
         *_label_measures(tables),
         *validity(given, schema=schema, keys=skipped, seed=seed),
     ]
+    dropped, control_rows = _dropped(tables), None if beside is None else beside.rows
+    if not asked.attack:  # from here on as many rows as are compared will do
+        tables, beside = (), None
+        pa.default_memory_pool().release_unused()
     tell("telling both tables apart")
     apart, told = _apart(sides, seed=seed)
     tell("learning from synthetic rows")
     useful = evaluate_targets(
         sides,
-        control=beside is not None,
+        control=control_rows is not None,
         targets=asked.targets,
         groups=asked.groups,
         seed=seed,
@@ -137,11 +141,11 @@ def _evaluate(
         )
     measures += [*attacked.measures, *made.reuse]
     mu = None if made.guarantee is None else made.guarantee.mu
-    ceiling_is = "a bootstrap" if beside is None else "the control"
+    ceiling_is = "a bootstrap" if control_rows is None else "the control"
     return EvaluationFacts(
         rows_real=given[0].num_rows,
         rows_synthetic=given[1].num_rows,
-        rows_control=None if beside is None else beside.rows,
+        rows_control=control_rows,
         rows_compared=sides.real.rows,
         rows_learnt=min(MOST_LEARNT, sides.real.rows),
         lamps=(
@@ -153,7 +157,7 @@ def _evaluate(
         measures=tuple(measures),
         columns=columns,
         not_compared=skipped,
-        dropped=_dropped(tables),
+        dropped=dropped,
         impossible=odd.pairs,
         structural_zeros=odd.structural_zeros,
         told_apart_by=told,
@@ -191,18 +195,22 @@ def _check_rows(tables: Sequence[pa.Table], wish: Wish) -> None:
 
 def _columns(tables: Sequence[Values]) -> tuple[ColumnFacts, ...]:
     """Return every column, worst first; the ceiling is the control or a second half."""
-    real, synthetic = tables[0], tables[1]
-    beside = tables[2] if len(tables) > 2 else _drawn_again(real)
-    facts = [
-        column_facts(*three)
-        for three in zip(real.columns, synthetic.columns, beside.columns, strict=True)
-    ]
+    sides = zip(tables[0].columns, tables[1].columns, _beside(tables), strict=True)
+    facts = [column_facts(*three) for three in sides]
     return tuple(sorted(facts, key=lambda c: (c.shape - c.form_off, c.name)))
 
 
-def _drawn_again(real: Values) -> Values:
-    """Return as many real rows, drawn with replacement."""
-    return real.take(SeededWords(seed=0, purpose="bootstrap").below(real.rows, real.rows))
+def _beside(tables: Sequence[Values]) -> Iterator[Column]:
+    """Yield the control's columns, or the real ones of as many rows, drawn with replacement.
+
+    One after the other: all of them at once would be another table.
+    """
+    if len(tables) > 2:
+        yield from tables[2].columns
+        return
+    real = tables[0]
+    places = SeededWords(seed=0, purpose="bootstrap").below(real.rows, real.rows)
+    yield from (column.take(places) for column in real.columns)
 
 
 def _shape_measures(columns: Sequence[ColumnFacts]) -> list[Measure]:
@@ -223,20 +231,20 @@ def _shape_measures(columns: Sequence[ColumnFacts]) -> list[Measure]:
 
 def _label_measures(tables: Sequence[Values]) -> list[Measure]:
     """Return how many labels are dropped, and the share of rare ones that occur."""
-    pairs = list(zip(tables[0].columns, tables[1].columns, strict=True))
-    beside = (tables[2] if len(tables) > 2 else _drawn_again(tables[0])).columns
-    again = list(zip(tables[0].columns, beside, strict=True))
+    dropped, recalls = np.zeros(2, dtype=np.int64), np.zeros((2, 2), dtype=np.int64)
+    for real, *others in zip(tables[0].columns, tables[1].columns, _beside(tables), strict=True):
+        dropped += [len(dropped_labels(real, other)) for other in others]
+        recalls += [rare_labels(real, other) for other in others]
     found = [
         Measure(
             axis=Axis.FIDELITY,
             name="dropped categories",
-            value=sum(len(dropped_labels(*p)) for p in pairs),
-            ceiling=sum(len(dropped_labels(*p)) for p in again),
+            value=float(dropped[0]),
+            ceiling=float(dropped[1]),
             floor=0.0,
             better=Better.LOW,
         )
     ]
-    recalls = [np.sum([rare_labels(*p) for p in side], axis=0) for side in (pairs, again)]
     if recalls[0][0]:
         found.append(
             Measure(
@@ -263,7 +271,8 @@ def _dropped(tables: Sequence[Values]) -> tuple[Dropped, ...]:
 
 def _apart(sides: Sides, *, seed: int) -> tuple[list[Measure], tuple[tuple[str, float], ...]]:
     """Return how well a classifier tells the tables apart, and by which columns."""
-    rows = [features(v)[:_APART_ROWS] for v in (sides.real, *sides.others())]
+    first = np.arange(min(_APART_ROWS, sides.real.rows))
+    rows = [features(v.take(first)) for v in (sides.real, *sides.others())]
     found = [
         tell_apart(rows[0], other, seed=seed, drops=place == 0)
         for place, other in enumerate(rows[1:])

@@ -13,7 +13,7 @@ from silosynth.common.scores import (
     Values,
     all_cliques,
     fixed_cliques,
-    marginal_distance,
+    marginal_distances,
 )
 from silosynth.common.scores.value_bins import value_bins
 from silosynth.common.seeded import SeededWords
@@ -40,9 +40,7 @@ def value_distances(sides: Sides, *, seed: int) -> list[Measure]:
             for side in (sides.real, *sides.others())
         ]
         cliques = _cliques(domain, ways, seed=seed)
-        apart = [
-            marginal_distance(tables[0], t, domain=domain, cliques=cliques) for t in tables[1:]
-        ]
+        apart = marginal_distances(tables[0], tables[1:], domain=domain, cliques=cliques).T
         found.append(_distance(f"{ways}-way distance of values", [a.mean() for a in apart]))
         if ways == 2:
             worst = int(np.argmax(apart[0] - apart[1]))

@@ -11,14 +11,14 @@ import numpy as np
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.evaluate.coefficients import coefficient_measures
 from silosynth.common.learners import (
+    Explain,
+    Learnt,
     area,
     average_precision,
     explained,
     features,
-    importance,
+    learn,
     precision_at_rate,
-    predict_classes,
-    predict_numbers,
 )
 from silosynth.common.report import Axis, Better, Measure, PairedScore, TargetFacts
 from silosynth.common.scores import Column, Sides, Values
@@ -181,7 +181,9 @@ def _check_answers(name: str, answers: np.ndarray, *, listed: bool) -> None:
 def _target(exam: Exam, *, groups: Sequence[str], chosen: bool, seed: int) -> Useful:
     """Return what three models score, whole and by group, and what they look at."""
     listed = exam.classes > 0
-    guesses = {k: _guess(exam, k) for k in ("synthetic", "real", "floor")}
+    models = _learn(exam, seed=seed)
+    guesses = {k: m.guess for k, m in models.items()}
+    looked = {k: models[k].looked for k in ("synthetic", "real")}
     truth, rows = exam.answers["test"], len(exam.answers["test"])
     whole = {k: _score(truth, g, listed=listed) for k, g in guesses.items()}
     paired = [
@@ -195,7 +197,6 @@ def _target(exam: Exam, *, groups: Sequence[str], chosen: bool, seed: int) -> Us
         for label, mask in _members(exam.test, name)
         if mask.sum() >= GROUP_ROWS and len(np.unique(truth[mask])) > 1
     ]
-    looked = {k: _importance(exam, k, seed=seed) for k in ("synthetic", "real")}
     facts = TargetFacts(
         name=exam.target.name,
         task="classification" if listed else "regression",
@@ -214,12 +215,23 @@ def _target(exam: Exam, *, groups: Sequence[str], chosen: bool, seed: int) -> Us
     return Useful(targets=(facts,), measures=tuple(measures))
 
 
-def _guess(exam: Exam, side: str) -> np.ndarray:
-    """Return what a model that learnt from ``side`` says of the test rows."""
-    inputs, answers, test = exam.inputs[side], exam.answers[side], exam.inputs["test"]
-    if exam.classes:
-        return predict_classes(inputs, answers, test, classes=exam.classes)
-    return predict_numbers(inputs, answers, test)
+def _learn(exam: Exam, *, seed: int) -> dict[str, Learnt]:
+    """Return what models say that learnt from each side; the floor's is not asked what it sees."""
+    explain = Explain(
+        rows=exam.inputs["test"][:_EXPLAINED_ROWS],
+        truth=exam.answers["test"][:_EXPLAINED_ROWS],
+        seed=seed,
+    )
+    return {
+        side: learn(
+            exam.inputs[side],
+            exam.answers[side],
+            exam.inputs["test"],
+            classes=exam.classes,
+            explain=None if side == "floor" else explain,
+        )
+        for side in ("synthetic", "real", "floor")
+    }
 
 
 def _score(truth: np.ndarray, guess: np.ndarray, *, listed: bool) -> float:
@@ -241,17 +253,6 @@ def _members(values: Values, name: str) -> list[tuple[str, np.ndarray]]:
         (f"{a:g} to {b:g}", (column.numbers >= a) & (column.numbers <= b))
         for a, b in pairwise(edges.tolist())
     ]
-
-
-def _importance(exam: Exam, side: str, *, seed: int) -> np.ndarray:
-    """Return what a model that learnt from ``side`` looks at, on 2,000 test rows."""
-    return importance(
-        exam.inputs[side],
-        exam.answers[side],
-        exam.inputs["test"][:_EXPLAINED_ROWS],
-        exam.answers["test"][:_EXPLAINED_ROWS],
-        seed=seed,
-    )
 
 
 def _looks(exam: Exam, looked: dict[str, np.ndarray]) -> tuple[tuple[str, float, float], ...]:

@@ -1,27 +1,27 @@
 from .learners import (
+    Explain,
+    Learnt,
     area,
     average_precision,
     explained,
     features,
-    importance,
+    learn,
     membership_scores,
     one_thread,
     precision_at_rate,
-    predict_classes,
-    predict_numbers,
     tell_apart,
 )
 
 __all__ = [
+    "Explain",
+    "Learnt",
     "area",
     "average_precision",
     "explained",
     "features",
-    "importance",
+    "learn",
     "membership_scores",
     "one_thread",
     "precision_at_rate",
-    "predict_classes",
-    "predict_numbers",
     "tell_apart",
 ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
+from sklearn.metrics import accuracy_score, average_precision_score, r2_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from silosynth.common.scores import Column, Values
@@ -16,6 +16,10 @@ from silosynth.common.seeded import SeededWords
 
 FOLDS = 3
 _FAR = 1e30
+_APART_ROUNDS, _LOOKED_ROUNDS = 60, 60
+_ROUNDS, _ROUNDS_OF_MANY = 100, 40
+"""Of a model that predicts a column; of one with a tree a round for each of more classes."""
+_FEW_CLASSES = 3
 _Predict = Callable[[np.ndarray], np.ndarray]
 
 
@@ -26,6 +30,27 @@ class Apart:
     auc: float
     pmse: float
     drops: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Explain:
+    """(rows, columns) float64 rows, their answers, and the seed that shuffles columns by."""
+
+    rows: np.ndarray
+    truth: np.ndarray
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Learnt:
+    """What a model says of test rows, and what it looks at.
+
+    ``guess`` is (rows, classes) chances or (rows,) numbers, ``looked`` (columns,) losses of
+    accuracy or R2.
+    """
+
+    guess: np.ndarray
+    looked: np.ndarray
 
 
 def one_thread() -> AbstractContextManager[object]:
@@ -68,7 +93,9 @@ def tell_apart(first: np.ndarray, second: np.ndarray, *, seed: int, drops: bool)
         train, test = folds != fold, folds == fold
         if len(np.unique(truth[train])) < 2 or not test.any():
             continue
-        model = HistGradientBoostingClassifier(max_iter=60, early_stopping=False, random_state=0)
+        model = HistGradientBoostingClassifier(
+            max_iter=_APART_ROUNDS, early_stopping=False, random_state=0
+        )
         model.fit(rows[train], truth[train])
         guesses[test] = model.predict_proba(rows[test])[:, 1]
         if drops and not lost.any():
@@ -89,39 +116,74 @@ def _drops(predict: _Predict, rows: np.ndarray, truth: np.ndarray, *, seed: int)
     """Return (columns,) float64, the AUC that is lost when one column is shuffled."""
     whole = area(truth, predict(rows)[:, 1])
     order = SeededWords(seed=seed, purpose="drops").permutation(len(rows))
-    found = np.zeros(rows.shape[1])
-    for place in range(rows.shape[1]):
-        shuffled = rows.copy()
-        shuffled[:, place] = rows[order, place]
-        found[place] = whole - area(truth, predict(shuffled)[:, 1])
-    return found
+    lost = [whole - area(truth, guess[:, 1]) for guess in _shuffled(predict, rows, order)]
+    return np.asarray(lost)
 
 
-def predict_classes(
-    train: np.ndarray, labels: np.ndarray, test: np.ndarray, *, classes: int
-) -> np.ndarray:
-    """Return (rows, classes) float64: chances that a model learnt from ``train`` gives ``test``.
+def learn(
+    train: np.ndarray,
+    answers: np.ndarray,
+    test: np.ndarray,
+    *,
+    classes: int,
+    explain: Explain | None = None,
+) -> Learnt:
+    """Learn ``answers`` and say what follows for ``test``.
 
-    A class that training lacks has chance 0.
+    One model is asked for both, as it is after so many rounds: what it says of ``test`` after all,
+    what it looks at after 60. A model of 60 rounds is the beginning of one of more.
+
+    Args:
+        train, test: (rows, columns) float64, all finite.
+        answers: (rows,) int64 classes below ``classes``, or float64 numbers where that is 0.
+        explain: rows to see on what the model looks at; without them nothing is.
     """
-    chances = np.zeros((len(test), classes))
-    found = np.unique(labels)
-    if len(found) < 2:
-        chances[:, found] = 1
-        return chances
-    model = HistGradientBoostingClassifier(
-        max_iter=100 if classes <= 3 else 40, early_stopping=False, random_state=0
-    )
-    model.fit(train, labels)
-    chances[:, found] = model.predict_proba(test)
-    return chances
+    found = np.unique(answers) if classes else np.zeros(0, dtype=np.int64)
+    looked = np.zeros(test.shape[1])
+    if len(found) == 1:
+        certain = np.ones((len(test), 1))
+        return Learnt(guess=_spread(certain, found, classes=classes), looked=looked)
+    last = _ROUNDS if classes <= _FEW_CLASSES else _ROUNDS_OF_MANY
+    model = _model(classes=classes)
+    guess = np.zeros(0)
+    for rounds in sorted({last, _LOOKED_ROUNDS} if explain else {last}):
+        model.set_params(max_iter=rounds).fit(train, answers)
+        if rounds == last:
+            guess = model.predict_proba(test) if classes else model.predict(test)
+        if explain and rounds == _LOOKED_ROUNDS:
+            looked = _looked(model.predict, explain, classes=classes)
+    return Learnt(guess=_spread(guess, found, classes=classes) if classes else guess, looked=looked)
 
 
-def predict_numbers(train: np.ndarray, numbers: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Return (rows,) float64: what a model learnt from ``train`` expects of ``test``."""
-    model = HistGradientBoostingRegressor(max_iter=100, early_stopping=False, random_state=0)
-    expected: np.ndarray = model.fit(train, numbers).predict(test)
-    return expected
+def _model(*, classes: int) -> HistGradientBoostingClassifier | HistGradientBoostingRegressor:
+    """Return a model that goes on from the rounds that it has when it is fitted again."""
+    kind = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
+    return kind(early_stopping=False, random_state=0, warm_start=True)
+
+
+def _spread(chances: np.ndarray, found: np.ndarray, *, classes: int) -> np.ndarray:
+    """Return (rows, classes) float64; a class that training lacks has chance 0."""
+    spread = np.zeros((len(chances), classes))
+    spread[:, found] = chances
+    return spread
+
+
+def _looked(predict: _Predict, explain: Explain, *, classes: int) -> np.ndarray:
+    """Return (columns,) float64: how much worse a model is on a shuffled column, at least 0."""
+    order = SeededWords(seed=explain.seed, purpose="importance").permutation(len(explain.rows))
+    score = accuracy_score if classes else r2_score
+    whole = score(explain.truth, predict(explain.rows))
+    lost = [whole - score(explain.truth, g) for g in _shuffled(predict, explain.rows, order)]
+    return np.maximum(lost, 0.0)
+
+
+def _shuffled(predict: _Predict, rows: np.ndarray, order: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield by column what is predicted of rows whose values there stand in another order."""
+    changed = rows.copy()
+    for place in range(rows.shape[1]):
+        changed[:, place] = rows[order, place]
+        yield predict(changed)
+        changed[:, place] = rows[:, place]
 
 
 def area(truth: np.ndarray, score: np.ndarray) -> float:
@@ -148,29 +210,6 @@ def precision_at_rate(truth: np.ndarray, score: np.ndarray) -> float:
 def explained(truth: np.ndarray, expected: np.ndarray) -> float:
     """Return R2, cut at -1: below that a number says no more than "useless"."""
     return max(float(r2_score(truth, expected)), -1.0)
-
-
-def importance(
-    train: np.ndarray, target: np.ndarray, test: np.ndarray, truth: np.ndarray, *, seed: int
-) -> np.ndarray:
-    """Return (columns,) float64: how much worse a model is on a shuffled column, at least 0."""
-    listed = target.dtype.kind == "i"
-    model = (
-        HistGradientBoostingClassifier(max_iter=60, early_stopping=False, random_state=0)
-        if listed
-        else HistGradientBoostingRegressor(max_iter=60, early_stopping=False, random_state=0)
-    )
-    found = np.zeros(test.shape[1])
-    if listed and len(np.unique(target)) < 2:
-        return found
-    model.fit(train, target)
-    whole = model.score(test, truth)
-    order = SeededWords(seed=seed, purpose="importance").permutation(len(test))
-    for place in range(test.shape[1]):
-        shuffled = test.copy()
-        shuffled[:, place] = test[order, place]
-        found[place] = max(whole - model.score(shuffled, truth), 0.0)
-    return found
 
 
 def membership_scores(

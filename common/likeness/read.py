@@ -195,7 +195,7 @@ class _OneTable:
         whole = tuple(np.concatenate(c)[order] for c in zip(*found.codes, strict=True))
         if self.own is None:
             return Level(domain=Domain(attributes=(), shape=()), codes=(), above=above)
-        domain, codes = merge_bins(self.own, Rows(codes=whole, table=pa.table({})))
+        domain, codes = merge_bins(self.own, Rows(codes=whole, read=()))
         return Level(domain=domain, codes=codes, above=above)
 
     def _add(self, found: _Gathered, batch: pa.Table, owner: np.ndarray) -> None:

@@ -1,10 +1,11 @@
-from .column_scores import column_pair_trends, column_shapes, mean_score
+from .column_scores import mean_score, shapes_of, trends_of
 from .metrics import (
     SubsampleCurve,
     all_cliques,
     equivalent_subsample,
     fixed_cliques,
     marginal_distance,
+    marginal_distances,
     subsample_curve,
     total_variations,
 )
@@ -35,8 +36,6 @@ __all__ = [
     "ValueKind",
     "Values",
     "all_cliques",
-    "column_pair_trends",
-    "column_shapes",
     "contiguous_edges",
     "draw_again",
     "equivalent_subsample",
@@ -46,6 +45,7 @@ __all__ = [
     "is_table",
     "make_sides",
     "marginal_distance",
+    "marginal_distances",
     "mean_score",
     "merge_bins",
     "nested_subsamples",
@@ -53,8 +53,10 @@ __all__ = [
     "read_sample",
     "read_values",
     "sample_batches",
+    "shapes_of",
     "shuffle_columns",
     "some_rows",
     "subsample_curve",
     "total_variations",
+    "trends_of",
 ]

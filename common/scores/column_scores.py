@@ -6,8 +6,8 @@ is 1 for equal and 0 for unlike, and NaN where it is not defined; the mean leave
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -25,17 +25,30 @@ _Sides = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Pair:
-    """One column, real and synthetic: ``numbers`` if it is numeric, and ``codes`` in any case.
+class Read:
+    """One column of one table: ``numbers`` if it is numeric, and ``labels`` if it is not.
 
-    ``numbers`` are (rows,) float64 with NaN for missing. ``codes`` are (rows,) int64 below
-    ``size``, the same in both tables for a category, and 0 for a missing one.
+    ``numbers`` are (rows,) float64 with NaN for missing. ``labels`` are (rows,) int64, 0 for a
+    missing one; ``known`` says which label has which number.
     """
 
     name: str
-    numbers: _Sides | None
-    codes: _Sides
-    size: int
+    numbers: np.ndarray | None
+    labels: np.ndarray
+    known: Mapping[str, int]
+
+    def take(self, places: np.ndarray) -> Read:
+        """Return the rows at ``places``."""
+        if self.numbers is None:
+            return replace(self, labels=self.labels[places])
+        return replace(self, numbers=self.numbers[places])
+
+    def codes(self) -> np.ndarray:
+        """Return (rows,) int64: labels, or the bins that a number is cut into."""
+        return self.labels if self.numbers is None else _cut(self.numbers)
+
+
+Reads = tuple[Read, ...]
 
 
 def mean_score(scores: Iterable[float]) -> float:
@@ -50,7 +63,12 @@ def column_shapes(real: TableLike, synthetic: TableLike, *, schema: Schema) -> d
     KSComplement is 1 minus the largest distance of the empirical distribution functions,
     TVComplement 1 minus the total variation distance. Missing values are left out.
     """
-    return {pair.name: _shape(pair) for pair in _read(real, synthetic, schema=schema)}
+    return shapes_of(*_both(real, synthetic, schema=schema))
+
+
+def shapes_of(real: Reads, other: Reads) -> dict[str, float]:
+    """Do what :func:`column_shapes` does with columns that were read already."""
+    return {a.name: _shape(a, b) for a, b in zip(real, other, strict=True)}
 
 
 def column_pair_trends(
@@ -73,23 +91,45 @@ def column_pair_trends(
     SDMetrics' quality report has used ``REPORT_CORRELATION`` and ``REPORT_ASSOCIATION`` of late,
     and no threshold before; it also scores 50,000 random rows where there are more.
     """
-    pairs = _read(real, synthetic, schema=schema)
-    return {
-        (a.name, b.name): _similar_correlation(a.numbers, b.numbers, above=correlation_above)
-        if a.numbers is not None and b.numbers is not None
-        else _similar_contingency(a, b, above=association_above)
-        for a, b in combinations(pairs, 2)
-    }
+    return trends_of(
+        *_both(real, synthetic, schema=schema),
+        correlation_above=correlation_above,
+        association_above=association_above,
+    )
 
 
-def _shape(pair: _Pair) -> float:
-    if pair.numbers is not None:
-        sides = [np.sort(numbers[~np.isnan(numbers)]) for numbers in pair.numbers]
+def trends_of(
+    real: Reads, other: Reads, *, correlation_above: float = 0.0, association_above: float = 0.0
+) -> dict[tuple[str, str], float]:
+    """Do what :func:`column_pair_trends` does with columns that were read already."""
+    codes = [(a.codes(), b.codes()) for a, b in zip(real, other, strict=True)]
+    sizes = [_size(a, b) for a, b in zip(real, other, strict=True)]
+    found = {}
+    for i, j in combinations(range(len(real)), 2):
+        numbers = [r[k].numbers for r in (real, other) for k in (i, j)]
+        if any(n is None for n in numbers):
+            score = _similar_contingency(
+                (codes[i], codes[j]), (sizes[i], sizes[j]), above=association_above
+            )
+        else:
+            score = _similar_correlation(numbers, above=correlation_above)
+        found[real[i].name, real[j].name] = score
+    return found
+
+
+def _size(a: Read, b: Read) -> int:
+    """Return how many codes a column of two tables has."""
+    return _BINS + 2 if a.numbers is not None else max(len(a.known), len(b.known)) + 1
+
+
+def _shape(real: Read, other: Read) -> float:
+    if real.numbers is not None and other.numbers is not None:
+        sides = [np.sort(n[~np.isnan(n)]) for n in (real.numbers, other.numbers)]
         return 1 - _largest_gap(*sides) if all(map(len, sides)) else float("nan")
-    sides = [codes[codes > 0] for codes in pair.codes]
+    sides = [r.labels[r.labels > 0] for r in (real, other)]
     if not all(map(len, sides)):
         return float("nan")
-    return 1 - next(total_variations(sides[0], sides[1:], cells=pair.size))
+    return 1 - next(total_variations(sides[0], sides[1:], cells=_size(real, other)))
 
 
 def _largest_gap(first: np.ndarray, second: np.ndarray) -> float:
@@ -99,18 +139,24 @@ def _largest_gap(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.abs(below[0] - below[1]).max())
 
 
-def _similar_correlation(a: _Sides, b: _Sides, *, above: float) -> float:
-    real, synthetic = (_correlation(x, y) for x, y in zip(a, b, strict=True))
-    return 1 - abs(real - synthetic) / 2 if not above or abs(real) > above else float("nan")
+def _similar_correlation(numbers: Sequence[np.ndarray | None], *, above: float) -> float:
+    """Score two columns of numbers: both of the real table, then both of the other one."""
+    a, b, c, d = (np.zeros(0) if n is None else n for n in numbers)
+    real, other = _correlation(a, b), _correlation(c, d)
+    return 1 - abs(real - other) / 2 if not above or abs(real) > above else float("nan")
 
 
-def _similar_contingency(a: _Pair, b: _Pair, *, above: float) -> float:
-    if not all(map(len, a.codes)):
+def _similar_contingency(
+    codes: tuple[_Sides, _Sides], sizes: tuple[int, int], *, above: float
+) -> float:
+    """Score two columns of codes, each real and in the other table."""
+    a, b = codes
+    if not all(map(len, a)):
         return float("nan")
-    if above and not _association(a.codes[0], b.codes[0]) > above:
+    if above and not _association(a[0], b[0]) > above:
         return float("nan")
-    cells = [joint_codes(both, (a.size, b.size)) for both in zip(a.codes, b.codes, strict=True)]
-    return 1 - next(total_variations(cells[0], cells[1:], cells=a.size * b.size))
+    cells = [joint_codes(both, sizes) for both in zip(a, b, strict=True)]
+    return 1 - next(total_variations(cells[0], cells[1:], cells=sizes[0] * sizes[1]))
 
 
 def _association(a: np.ndarray, b: np.ndarray) -> float:
@@ -135,23 +181,31 @@ def _correlation(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.clip(x @ y / np.sqrt((x @ x) * (y @ y)), -1.0, 1.0))
 
 
-def _read(real: TableLike, synthetic: TableLike, *, schema: Schema) -> list[_Pair]:
-    """Return the coded columns of both tables, in the schema's order."""
-    tables = (as_table(real, origin="real table"), as_table(synthetic, origin="synthetic table"))
-    return [
-        _read_pair(attribute, *(flatten(table[attribute.name]) for table in tables))
-        for attribute in schema.coded
-    ]
+def read_columns(table: pa.Table, *, schema: Schema, beside: Reads | None = None) -> Reads:
+    """Read the coded columns of a table, in the schema's order.
+
+    Args: beside: what was read of the real table, whose labels keep their numbers.
+    """
+    known = [r.known for r in beside] if beside else [{} for _ in schema.coded]
+    return tuple(
+        _read(a, flatten(table[a.name]), known=k) for a, k in zip(schema.coded, known, strict=True)
+    )
 
 
-def _read_pair(attribute: CodedAttribute, real: pa.Array, synthetic: pa.Array) -> _Pair:
+def _both(real: TableLike, other: TableLike, *, schema: Schema) -> tuple[Reads, Reads]:
+    """Read the real table, and the other one beside it."""
+    read = read_columns(as_table(real, origin="real table"), schema=schema)
+    table = as_table(other, origin="synthetic table")
+    return read, read_columns(table, schema=schema, beside=read)
+
+
+def _read(attribute: CodedAttribute, column: pa.Array, *, known: Mapping[str, int]) -> Read:
     if (number := as_numeric(attribute)) is not None:
-        numbers = (read_numbers(number, real), read_numbers(number, synthetic))
-        codes = (_cut(numbers[0]), _cut(numbers[1]))
-        return _Pair(name=attribute.name, numbers=numbers, codes=codes, size=_BINS + 2)
-    known: dict[str, int] = {}
-    codes = (_label(real, known=known), _label(synthetic, known=known))
-    return _Pair(name=attribute.name, numbers=None, codes=codes, size=len(known) + 1)
+        numbers, none = read_numbers(number, column), np.zeros(0, dtype=np.int64)
+        return Read(name=attribute.name, numbers=numbers, labels=none, known={})
+    more = dict(known)
+    labels = _label(column, known=more)
+    return Read(name=attribute.name, numbers=None, labels=labels, known=more)
 
 
 def _cut(numbers: np.ndarray) -> np.ndarray:

@@ -94,7 +94,23 @@ def marginal_distance(
     real: Columns, synthetic: Columns, *, domain: Domain, cliques: Sequence[Clique]
 ) -> np.ndarray:
     """Return (cliques,) float64: per clique, the total variation distance in [0, 1]."""
-    return _distances(real, [synthetic], domain=domain, cliques=cliques)[:, 0]
+    return marginal_distances(real, [synthetic], domain=domain, cliques=cliques)[:, 0]
+
+
+def marginal_distances(
+    real: Columns, others: Sequence[Columns], *, domain: Domain, cliques: Sequence[Clique]
+) -> np.ndarray:
+    """Return (cliques, others) float64: total variation distances of each from ``real``."""
+    tables = [[np.asarray(c, dtype=np.int64) for c in table] for table in (real, *others)]
+    if any(len(table) != len(domain.attributes) for table in tables):
+        raise InvalidArgument(f"{len(domain.attributes)} columns of codes are needed on both sides")
+    found = np.empty((len(cliques), len(others)))
+    for i, clique in enumerate(cliques):
+        sizes = domain.sizes(clique)
+        columns = [domain.index(a) for a in clique]
+        cells = [joint_codes([table[c] for c in columns], sizes) for table in tables]
+        found[i] = list(total_variations(cells[0], cells[1:], cells=domain.size(clique)))
+    return found
 
 
 def independent_columns(codes: Columns, *, seed: int) -> tuple[np.ndarray, ...]:
@@ -135,7 +151,7 @@ def subsample_curve(
         raise InvalidArgument(f"{rows} rows are too few for a subsample")
     order = SeededWords(seed=seed, purpose="subsample").permutation(rows)
     samples = [[column[order[: round(f * rows)]] for column in codes] for f in kept]
-    means = _distances(codes, samples, domain=domain, cliques=cliques).mean(axis=0)
+    means = marginal_distances(codes, samples, domain=domain, cliques=cliques).mean(axis=0)
     return SubsampleCurve(fractions=tuple(kept), distances=tuple(float(m) for m in means))
 
 
@@ -152,19 +168,3 @@ def equivalent_subsample(distance: float, *, curve: SubsampleCurve) -> float:
     odds = np.log((1 - fractions) / fractions)
     found = np.interp(np.log(distance), np.log(falling[::-1]), odds[::-1])
     return float(1 / (1 + np.exp(found)))
-
-
-def _distances(
-    real: Columns, others: Sequence[Columns], *, domain: Domain, cliques: Sequence[Clique]
-) -> np.ndarray:
-    """Return (cliques, others) float64 total variation distances from ``real``."""
-    tables = [[np.asarray(c, dtype=np.int64) for c in table] for table in (real, *others)]
-    if any(len(table) != len(domain.attributes) for table in tables):
-        raise InvalidArgument(f"{len(domain.attributes)} columns of codes are needed on both sides")
-    found = np.empty((len(cliques), len(others)))
-    for i, clique in enumerate(cliques):
-        sizes = domain.sizes(clique)
-        columns = [domain.index(a) for a in clique]
-        cells = [joint_codes([table[c] for c in columns], sizes) for table in tables]
-        found[i] = list(total_variations(cells[0], cells[1:], cells=domain.size(clique)))
-    return found

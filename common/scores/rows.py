@@ -24,6 +24,7 @@ from silosynth.common.codec import (
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema import CodedAttribute, Schema, as_numeric
+from silosynth.common.scores.column_scores import Reads, read_columns
 from silosynth.common.scores.metrics import bootstrap, independent_columns
 from silosynth.common.scores.sides import MOST_COMPARED
 from silosynth.common.seeded import SeededWords
@@ -33,27 +34,34 @@ MAX_BINS = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rows:
-    """The same rows twice: ``codes``, one (rows,) column per coded attribute, and ``table``.
+    """The same rows twice: ``codes``, one (rows,) column per coded attribute, and as they ``read``.
 
     ``bent`` are, by attribute, the rows whose code is that of another value, for want of their own.
     """
 
     codes: tuple[np.ndarray, ...]
-    table: pa.Table
+    read: Reads
     bent: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """Return the number of rows."""
+        return len(self.codes[0])
 
     def take(self, chosen: np.ndarray) -> Rows:
         """Return the rows at ``chosen``."""
         codes = tuple(column[chosen] for column in self.codes)
         bent = {name: rows[chosen] for name, rows in self.bent.items()}
-        return Rows(codes=codes, table=self.table.take(pa.array(chosen)), bent=bent)
+        return Rows(codes=codes, read=tuple(r.take(chosen) for r in self.read), bent=bent)
 
 
-def read_rows(table: TableLike, *, codec: Codec, origin: str) -> Rows:
+def read_rows(table: TableLike, *, codec: Codec, origin: str, beside: Rows | None = None) -> Rows:
     """Read a table so that it can be compared; raise InvalidTable when it cannot or is empty.
 
     Listed values come back as the schema spells them, numbers stay as they are, and whatever the
     schema takes for missing is null.
+
+    Args: beside: the real rows that these are held against.
     """
     arrow = as_table(table, origin=origin)
     if arrow.num_rows == 0:
@@ -74,7 +82,8 @@ def read_rows(table: TableLike, *, codec: Codec, origin: str) -> Rows:
         for a in codec.schema.coded
         if a.name in noted
     }
-    return Rows(codes=codes, table=table, bent={n: b for n, b in found.items() if b.any()})
+    read = read_columns(table, schema=codec.schema, beside=None if beside is None else beside.read)
+    return Rows(codes=codes, read=read, bent={n: b for n, b in found.items() if b.any()})
 
 
 def some_rows(table: pa.Table, *, seed: int) -> pa.Table:
@@ -87,31 +96,25 @@ def some_rows(table: pa.Table, *, seed: int) -> pa.Table:
 
 def draw_again(rows: Rows, *, seed: int) -> Rows:
     """Return as many rows, drawn with replacement: the ceiling."""
-    places = np.arange(rows.table.num_rows)
+    places = np.arange(rows.count)
     return rows.take(bootstrap((places,), seed=seed)[0])
 
 
 def shuffle_columns(rows: Rows, *, seed: int) -> Rows:
     """Return the rows with each column shuffled by itself: the floor."""
-    places = np.arange(rows.table.num_rows)
+    places = np.arange(rows.count)
     orders = independent_columns((places,) * len(rows.codes), seed=seed)
-    named = dict(zip(rows.table.column_names, orders, strict=True))
+    named = dict(zip((r.name for r in rows.read), orders, strict=True))
     return Rows(
         codes=tuple(c[order] for c, order in zip(rows.codes, orders, strict=True)),
         bent={name: bent[named[name]] for name, bent in rows.bent.items()},
-        table=pa.table(
-            [
-                column.take(pa.array(order))
-                for column, order in zip(rows.table.columns, orders, strict=True)
-            ],
-            names=rows.table.column_names,
-        ),
+        read=tuple(r.take(order) for r, order in zip(rows.read, orders, strict=True)),
     )
 
 
 def nested_subsamples(rows: Rows, *, fractions: Sequence[float], seed: int) -> list[Rows]:
     """Return one subsample without replacement at each fraction, the small within the large."""
-    order = SeededWords(seed=seed, purpose="subsample").permutation(rows.table.num_rows)
+    order = SeededWords(seed=seed, purpose="subsample").permutation(rows.count)
     return [rows.take(order[: round(f * len(order))]) for f in fractions]
 
 

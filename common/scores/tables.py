@@ -106,7 +106,11 @@ def sample_batches(batches: Iterator[pa.RecordBatch], *, seed: int, most: int) -
         raise InvalidTable("the table has no rows", hint="a comparison needs some on both sides")
     if len(keys) > most:
         kept, keys, places = _smallest(kept, keys, places, most=most)
-    return Sampled(table=pa.concat_tables(kept).combine_chunks(), rows=rows, places=places)
+    table = pa.concat_tables(kept).combine_chunks()
+    # What decoding took is many times what is kept, and Arrow would hold on to it.
+    kept.clear()
+    pa.default_memory_pool().release_unused()
+    return Sampled(table=table, rows=rows, places=places)
 
 
 def _smallest(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import importlib.util
+import sys
 from enum import StrEnum
 
 from silosynth.common.errors import InvalidArgument
@@ -10,6 +12,9 @@ from silosynth.server.model.engine import NUMPY, Engine
 
 CUDA_CELLS = 200_000
 """Fewer cells than this stay on the processor: starting a kernel costs more than it does."""
+
+_DRIVERS = ("/dev/nvidia*", "/dev/nvhost*", "/dev/dxg", "/dev/kfd")
+"""What the kernel shows where there is a GPU: NVIDIA's, Jetson's, Windows' below Linux, AMD's."""
 
 
 class Device(StrEnum):
@@ -41,9 +46,17 @@ def choose_engine(device: Device | str, *, cells: int) -> Engine:
 
 
 def _torch_on_cuda() -> Engine | None:
-    """Return torch on the GPU, None where there is no torch or no GPU."""
-    if importlib.util.find_spec("torch") is None:
+    """Return torch on the GPU, None where there is no torch or no GPU.
+
+    Torch takes a second and 170 MB to say that there is none, so the kernel is asked first.
+    """
+    if importlib.util.find_spec("torch") is None or not _may_have_gpu():
         return None
     from silosynth.server.model.torch_engine import cuda_engine
 
     return cuda_engine()
+
+
+def _may_have_gpu() -> bool:
+    """Say whether torch is worth asking: Linux shows a file of each GPU's driver."""
+    return sys.platform != "linux" or any(map(glob.glob, _DRIVERS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidArgument
@@ -107,13 +108,24 @@ def _graph(cliques: Iterable[Clique], *, domain: Domain) -> list[int]:
 def _eliminate(graph: list[int], *, domain: Domain, by_fill: bool) -> list[int]:
     """Return the cliques, as masks, that eliminating one attribute after the other makes.
 
-    Scores are recomputed only where an elimination changed the neighbourhood.
+    Scores are recomputed only where an elimination changed the neighbourhood. Fill is in the cells
+    of the edges that an elimination adds, each counted twice.
     """
-    graph, masks = list(graph), []
+    graph, masks, shape = list(graph), [], domain.shape
+    sums: dict[int, int] = {0: 0}
+
+    def weigh(mask: int) -> int:
+        """Return the sum of the sizes of some attributes; few masks come up again and again."""
+        if mask not in sums:
+            sums[mask] = sum(shape[c] for c in _bits(mask))
+        return sums[mask]
 
     def score(column: int) -> tuple[int, ...]:
-        weight = math.prod(domain.shape[c] for c in _bits(graph[column] | 1 << column))
-        fill = _fill(graph, column, shape=domain.shape)
+        neighbours = graph[column]
+        weight, fill = shape[column], 0
+        for c in _bits(neighbours):
+            weight *= shape[c]
+            fill += shape[c] * weigh(neighbours & ~(graph[c] | 1 << c))
         return (fill, weight, column) if by_fill else (weight, fill, column)
 
     scores = {c: score(c) for c in range(len(graph))}
@@ -131,23 +143,15 @@ def _eliminate(graph: list[int], *, domain: Domain, by_fill: bool) -> list[int]:
     return masks
 
 
-def _fill(graph: list[int], column: int, *, shape: tuple[int, ...]) -> int:
-    """Return the cells of the edges that eliminating ``column`` adds, each counted twice."""
-    neighbours = graph[column]
-    return sum(
-        shape[c] * sum(shape[other] for other in _bits(neighbours & ~graph[c] & ~(1 << c)))
-        for c in _bits(neighbours)
-    )
-
-
-def _bits(mask: int) -> list[int]:
-    """Return the positions of the ones in ``mask``, rising."""
+@lru_cache(maxsize=1 << 14)
+def _bits(mask: int) -> tuple[int, ...]:
+    """Return the positions of the ones in ``mask``, rising; the same are asked again and again."""
     positions = []
     while mask:
         low = mask & -mask
         positions.append(low.bit_length() - 1)
         mask ^= low
-    return positions
+    return tuple(positions)
 
 
 def _maximal(masks: list[int]) -> list[int]:

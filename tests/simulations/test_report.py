@@ -167,12 +167,13 @@ def test_distances_are_those_of_the_merged_codes() -> None:
 
 def test_missing_tokens_are_missing_and_not_numbers() -> None:
     rows = read_rows(make_table(1), codec=Codec(schema=MIXED), origin="t")
-    ages = rows.table["age"].to_pandas()
-    assert ages.isna().sum() > 0
-    assert ages.min() >= 0
+    ages = next(r.numbers for r in rows.read if r.name == "age")
+    assert ages is not None
+    assert np.isnan(ages).any()
+    assert np.nanmin(ages) >= 0
     attribute = next(a for a in report(make_table(1), make_table(2)).attributes if a.name == "age")
     assert attribute.labels[-1] == "[missing]"
-    assert attribute.reference[-1] == pytest.approx(ages.isna().mean(), rel=1e-5)
+    assert attribute.reference[-1] == pytest.approx(np.isnan(ages).mean(), rel=1e-5)
 
 
 def test_attributes_stand_worst_first_and_text_is_named_as_not_compared() -> None:

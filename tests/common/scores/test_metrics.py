@@ -110,6 +110,23 @@ def test_scores_do_not_depend_on_how_a_table_is_stored(schema: Schema) -> None:
         )
 
 
+@pytest.mark.parametrize("kept", [40, 5])
+def test_rows_of_a_table_that_was_read_score_as_the_table_of_these_rows(
+    schema: Schema, kept: int
+) -> None:
+    """Also where they lack labels and extremes that the whole table has."""
+    real, synthetic = golden_table("real"), golden_table("synthetic")
+    places = np.random.default_rng(kept).permutation(min(real.num_rows, synthetic.num_rows))[:kept]
+    read = column_scores.read_columns(real, schema=schema)
+    beside = column_scores.read_columns(synthetic, schema=schema, beside=read)
+    for table, other in ((real, read), (synthetic, beside)):
+        taken, rows = tuple(r.take(places) for r in other), table.take(pa.array(places))
+        shapes = column_scores.column_shapes(real, rows, schema=schema)
+        trends = column_scores.column_pair_trends(real, rows, schema=schema)
+        assert column_scores.shapes_of(read, taken) == pytest.approx(shapes, nan_ok=True)
+        assert column_scores.trends_of(read, taken) == pytest.approx(trends, nan_ok=True)
+
+
 def test_scores_of_an_empty_column_are_undefined_and_left_out_of_the_mean(schema: Schema) -> None:
     real = golden_table("real")
     empty = real.set_column(0, "colour", pa.nulls(real.num_rows, pa.string()))

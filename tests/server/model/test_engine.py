@@ -69,6 +69,20 @@ def test_a_gpu_that_is_not_there_is_refused_by_name(monkeypatch: pytest.MonkeyPa
     assert choose_engine("auto", cells=10**9) is NUMPY
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows a file of each driver")
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_torch_is_not_imported_to_say_that_there_is_no_gpu(device: str) -> None:
+    """It takes a second of each large fit, and 170 MB."""
+    code = (
+        "import sys; from silosynth.server.model import device as d; "
+        "from silosynth.common.errors import InvalidArgument; d._DRIVERS = ()\n"
+        f"try: d.choose_engine({device!r}, cells=10**9)\n"
+        "except InvalidArgument: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_torch_is_not_imported_for_a_fit_on_the_processor() -> None:
     code = "import sys, silosynth.server.model.fit; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
