@@ -23,10 +23,13 @@ LEAST_KEPT_OUT = 0.0005
 """Of all rows, what an edge must keep out of forbidden cells to be worth one."""
 LOW_DEVIATIONS = 2.0
 """A count is low that is no further above what an empty cell may be left."""
+SHOWN_DEVIATIONS, MOST_THERE = 4.0, 0.3
+"""By how much another sight's count of empty cells is below, and of what they would hold."""
 MOST_LOOKED_AT = 1000
 """Pairs of attributes: those that most may be kept out of."""
 _ITERATIONS, _PROJECTIONS = 30, 60
 _MOST_EMPTY = 0.97
+_SEED = 1
 _LOWEST = -30.0
 """Deviations: below, densities of a normal are nought to a computer."""
 
@@ -117,21 +120,44 @@ def _allowed(levels: Levels, pairs: Iterable[Pair]) -> Iterator[tuple[tuple[int,
     A code that would be left without any keeps all.
     """
     found: dict[tuple[int, int], np.ndarray] = {}
+    random = np.random.default_rng(_SEED)
     for pair in pairs:
-        empty = empty_cells(
-            pair.table * levels.total,
-            alone=(
-                _alone(levels, pair, 0) * levels.total,
-                _alone(levels, pair, 1) * levels.total,
-            ),
-            deviation=pair.deviation * levels.total,
-        )
+        alone = _alone(levels, pair, 0) * levels.total, _alone(levels, pair, 1) * levels.total
+        counts, deviation = pair.table * levels.total, pair.deviation * levels.total
+        noise = random.normal(size=counts.shape) * deviation
+        if not is_shown(counts, alone=alone, deviation=deviation, noise=noise):
+            continue
+        empty = empty_cells(counts, alone=alone, deviation=deviation)
         edge = pair.left, pair.right
         found[edge] = found.get(edge, np.True_) & ~empty[np.ix_(*pair.groups)]
     for edge, mask in found.items():
         mask[~mask.any(axis=1)] = True
         mask[:, ~mask.any(axis=0)] = True
         yield edge, mask
+
+
+def is_shown(
+    counts: np.ndarray,
+    *,
+    alone: tuple[np.ndarray, np.ndarray],
+    deviation: float,
+    noise: np.ndarray,
+) -> bool:
+    """Say whether cells that one sight of noised counts takes for empty are so in another.
+
+    Adding noise of the same size to noise, and taking it off, makes two that are independent: what
+    was low by chance in one is not in the other. There the cells must hold far fewer rows than
+    independent attributes would put in them, beyond what its noise explains.
+
+    Args: noise: (left, right) numbers with the deviation of a cell's noise.
+    Source: data fission, Leiner, Duan, Wasserman and Ramdas 2025, example 1.
+    """
+    twice = np.sqrt(2.0) * deviation
+    empty = empty_cells(counts + noise, alone=alone, deviation=twice)
+    expected = float(np.outer(*alone)[empty].sum()) / max(float(alone[0].sum()), 1.0)
+    there = float((counts - noise)[empty].sum())
+    chance = twice * np.sqrt(empty.sum())
+    return bool(expected - there > SHOWN_DEVIATIONS * chance and there < MOST_THERE * expected)
 
 
 def empty_cells(

@@ -12,7 +12,7 @@ from silosynth.common.errors import RunFailed
 from silosynth.common.measurement import Measurement
 from silosynth.server.mixture import Forest, Levels, Settings, Trees, fit_trees
 from silosynth.server.mixture.fitting import _Fit
-from silosynth.server.mixture.nobody import choose_forest, empty_cells, nearest_table
+from silosynth.server.mixture.nobody import choose_forest, empty_cells, is_shown, nearest_table
 
 SIZES = (3, 2, 4, 2, 3)
 NAMES = ("a", "b", "c", "d", "e")
@@ -246,3 +246,19 @@ def test_what_was_measured_twice_counts_by_its_precision() -> None:
     two = Measurement(clique=("a", "b"), values=np.full(6, 5.0), variance=np.full(6, 2.0))
     levels = Levels.of_measurements(alone, [one, two], domain=DOMAIN)
     assert levels.table[levels.pairs[0].block] * 12.0 == pytest.approx(np.full((3, 2), 3.0))
+
+
+def test_what_noise_alone_makes_look_empty_is_no_edge() -> None:
+    """On 275 rows with a noise of 60 a cell, forests of noise put rows .78 from the data."""
+    random = np.random.default_rng(0)
+    alone = np.array([90.0, 80.0, 60.0, 45.0]), np.array([100.0, 90.0, 50.0, 35.0])
+    independent = np.outer(*alone) / 275.0
+    shown = 0
+    for _ in range(200):
+        counts = independent + random.normal(size=(4, 4)) * 60.0
+        noise = random.normal(size=(4, 4)) * 60.0
+        shown += is_shown(counts, alone=alone, deviation=60.0, noise=noise)
+    assert shown <= 2
+    clear = np.diag(alone[0])
+    noise = random.normal(size=(4, 4)) * 5.0
+    assert is_shown(clear + noise, alone=(alone[0], alone[0]), deviation=5.0, noise=noise[::-1])
