@@ -1,7 +1,7 @@
 from .central import CENTRAL_COMPONENTS, fit_central, fit_laws, next_step, read_centres
 from .copula import COPULA_COMPONENTS, fit_copula
 from .fitting import Settings, fit_trees
-from .forest import Forest, Trees
+from .forest import Trees
 from .levels import Levels
 from .pairs import Candidate, NoisedPairs, Products, choose, collect_pairs
 from .projected import (
@@ -19,7 +19,6 @@ __all__ = [
     "FEWEST_POINTS",
     "PROJECTED_COMPONENTS",
     "Candidate",
-    "Forest",
     "Levels",
     "NoisedPairs",
     "Products",

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from silosynth.common.domain import Domain
 from silosynth.common.errors import RunFailed
@@ -45,16 +44,17 @@ class Pair:
 class Levels:
     """What a mixture is fitted to, in shares of ``total`` rows.
 
-    ``shares`` is (codes,) the 1-ways. ``merge`` is (codes, columns), 1 where a code is in a
-    column's group; ``table`` and ``weight`` are (columns, columns) float32, the shares of cells and
-    how surely they are known beside one whose noise is ``typical``; nought where nothing is.
+    ``shares`` is (codes,) the 1-ways. A column is a group of an attribute's codes: ``members`` is
+    (2, entries) int64, each entry a code and a column that it is in, columns rising. ``table`` and
+    ``weight`` are (columns, columns) float32, the shares of cells and how surely they are known
+    beside one whose noise is ``typical``; nought where nothing is.
     """
 
     sizes: tuple[int, ...]
     total: float
     shares: np.ndarray
     pairs: tuple[Pair, ...]
-    merge: csr_array
+    members: np.ndarray
     table: np.ndarray
     weight: np.ndarray
     typical: float
@@ -73,7 +73,7 @@ class Levels:
             total=pairs.total,
             shares=pairs.shares,
             pairs=tuple(_blocks(pairs)),
-            merge=csr_array(np.eye(codes, dtype=np.float32)),
+            members=np.tile(np.arange(codes), (2, 1)),
             table=(covariance + np.outer(pairs.shares, pairs.shares)).astype(np.float32),
             weight=weight.astype(np.float32),
             typical=pairs.typical if np.isfinite(pairs.typical) else 0.0,
@@ -117,10 +117,7 @@ class Levels:
             total=total,
             shares=np.concatenate([nearest_shares(alone[a]) for a in domain.attributes]),
             pairs=tuple(found),
-            merge=csr_array(
-                (np.ones(places.shape[1], dtype=np.float32), tuple(places)),
-                shape=(sum(domain.shape), end),
-            ),
+            members=places[:, np.argsort(places[1], kind="stable")],
             table=(table + table.T).astype(np.float32),
             weight=(weight + weight.T).astype(np.float32),
             typical=typical,
@@ -138,20 +135,31 @@ class Levels:
 
     def merged(self, codes: np.ndarray) -> np.ndarray:
         """Return (rows, columns) what (rows, codes) shares make of the groups."""
-        found: np.ndarray = (self.merge.T @ codes.T).T
-        return found
-
-    def spread(self, columns: np.ndarray) -> np.ndarray:
-        """Return (codes, codes) a matrix over columns, each code with what its groups have."""
-        half = self.merge @ columns
-        found: np.ndarray = (self.merge @ half.T).T
-        return found
+        member, column = self.members
+        if len(member) == len(self.table):
+            return codes[:, member]
+        return np.add.reduceat(codes[:, member], _firsts(column), axis=1)
 
     def gathered(self, codes: np.ndarray) -> np.ndarray:
         """Return (columns, columns) the sums over groups of a (codes, codes) matrix."""
-        half = self.merge.T @ codes
-        found: np.ndarray = (self.merge.T @ half.T).T
+        return self.merged(self.merged(codes).T)
+
+    def spread(self, columns: np.ndarray) -> np.ndarray:
+        """Return (codes, codes) a matrix over columns, each code with what its groups have."""
+        member, column = self.members
+        order = np.argsort(member, kind="stable")
+        found = columns
+        for _ in range(2):
+            some = np.add.reduceat(found[column[order]], _firsts(member[order]), axis=0)
+            whole = np.zeros((len(self.shares), found.shape[1]), dtype=columns.dtype)
+            whole[np.unique(member)] = some
+            found = whole.T
         return found
+
+
+def _firsts(rising: np.ndarray) -> np.ndarray:
+    """Return where each value of a rising array stands first."""
+    return np.flatnonzero(np.append(True, rising[1:] != rising[:-1]))
 
 
 def _block(pair: Pair, columns: Mapping[tuple[int, bytes], slice]) -> tuple[slice, slice]:

@@ -125,7 +125,7 @@ def test_a_row_is_as_likely_as_the_components_make_it_together() -> None:
     sampler = made_sampler()
     columns = draw_codes(sampler, rows=2_000, seed=3)
     law = likelihood_of(sampler, columns)
-    cells = np.array(list(product(range(2), range(10), range(2)))).T
+    cells = tuple(np.array(list(product(range(2), range(10), range(2)))).T)
     codes = law.working(cells)
     alone = sum(a[c] for a, c in zip(law.alone, codes, strict=True))
     with np.errstate(divide="ignore"):

@@ -10,8 +10,9 @@ import pytest
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import RunFailed
 from silosynth.common.measurement import Measurement
-from silosynth.server.mixture import Forest, Levels, Settings, Trees, fit_trees
+from silosynth.server.mixture import Levels, Settings, Trees, fit_trees
 from silosynth.server.mixture.fitting import _Fit
+from silosynth.server.mixture.forest import Forest
 from silosynth.server.mixture.nobody import choose_forest, empty_cells, is_shown, nearest_table
 
 SIZES = (3, 2, 4, 2, 3)
