@@ -216,6 +216,7 @@ EDGES = {
         "server/families/regression.py",
         "server/measuring/soft_zeros.py",
         "server/mixture/copula.py",
+        "server/mixture/nobody.py",
         "server/mixture/central.py",
         "server/mixture/projected.py",
         "server/mixture/spectrum.py",

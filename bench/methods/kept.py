@@ -15,12 +15,13 @@ from bench.peers.run import CACHE
 from bench.support.results import ROOT
 
 _BOTH = ("server/methods/marginals.py", "server/methods/budget.py", "bench/methods/once.py")
-_PAIRS = (*_BOTH, "server/mixture", "common/sampler/mixture.py", "common/sampler/draw.py")
-_TREES = (*_BOTH, "server/model", "server/measuring", "common/sampler/draw.py")
+_DRAW = ("common/sampler/conditional.py", "common/sampler/draw.py")
+_PAIRS = (*_BOTH, *_DRAW, "server/mixture", "common/sampler/mixture.py")
+_TREES = (*_BOTH, *_DRAW, "server/model", "server/measuring")
 CODE = {
     "independent": (*_TREES, "server/methods/independent.py"),
     "mst": (*_TREES, "server/methods/mst.py"),
-    "aim": (*_TREES, "server/methods/aim.py", "server/methods/choosing.py"),
+    "aim": (*_TREES, "server/methods/aim", "server/mixture"),
     "mixture": (*_PAIRS, "server/methods/mixture.py"),
     "copula": (*_PAIRS, "server/methods/copula.py"),
     "one-shot": ("server/methods/training.py", "server/generator", "common/sampler/mixture.py"),

@@ -22,7 +22,7 @@ from silosynth.common.domain import Domain
 from silosynth.common.learners import area, membership_scores
 from silosynth.common.measurement import Measurement
 from silosynth.common.report import Axis, Better, Curve, Measure
-from silosynth.common.sampler import WHOLE, Sampler
+from silosynth.common.sampler import Sampler, clique_shares
 from silosynth.common.schema import Schema
 from silosynth.common.scores.value_bins import value_bins
 from silosynth.common.seeded import SeededWords
@@ -33,7 +33,7 @@ _CELLS = 16
 _MOST_PAIRS = 200
 _FALSE_ALARMS = (0.001, 0.01)
 _POINTS = 40
-_MIX = 1e-3
+_MIX, _NOTHING = 1e-3, 1e-300
 _NORMAL, _SIGMAS = 25.0, 6.0
 """Below this variance a cell is a count with noise, looked at so many deviations around it."""
 _NEVER = 1e-12
@@ -141,18 +141,19 @@ def by_sampler(arena: Arena, sampler: Sampler) -> Scores:
 
     The attacker holds the sampler, so the cliques that were measured (TAMIS, arXiv 2504.00758):
     the sum over attributes of log P(code | those it is drawn given), in the sampler less in the
-    reference, which is that over cliques less that over separators.
+    reference, which is that over cliques less that over separators. Of a mixture those are the
+    columns and what hangs on another, without its component.
     """
     members, others, reference = codes_of_sampler(arena, sampler)
     domain = sampler.grouping.domain(sampler.domain)
     scores = (np.zeros(arena.members.rows), np.zeros(arena.others.rows))
-    for conditional in sampler.conditionals:
-        given = [domain.index(a) for a in conditional.given]
-        place = domain.index(conditional.attribute)
+    for clique, table in clique_shares(sampler):
+        *given, place = (domain.index(a) for a in clique)
         shape = [domain.shape[i] for i in given]
         alone = _smooth(reference[place], domain.shape[place])
         groups = _cells(reference, given, shape)
-        drawn = np.diff(conditional.ends.astype(np.float64), axis=1, prepend=0) / WHOLE
+        joint = table.reshape(-1, len(alone))
+        drawn = joint / np.maximum(joint.sum(axis=1, keepdims=True), _NOTHING)
         held = np.bincount(groups, minlength=len(drawn)).astype(np.float64)
         both = np.bincount(groups * len(alone) + reference[place], minlength=drawn.size).reshape(
             drawn.shape

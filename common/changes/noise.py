@@ -119,6 +119,8 @@ class Errors:
             return True
         if not isinstance(self.sampler, Sampler):
             return False
+        if self.sampler.components:
+            return True
         scopes = ({c.attribute, *c.given} for c in self.sampler.conditionals)
         return any(scope.issuperset(clique) for scope in scopes)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from silosynth.common.sampler import WHOLE, Sampler
+from silosynth.common.domain import Clique
+from silosynth.common.sampler import COMPONENT, WHOLE, Sampler
 
 MIX = 0.1
 """The part of independent columns in what is scored, so that no row is impossible."""
@@ -22,7 +23,10 @@ _MOST_SUMS = 2**22
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Table:
-    """log P(code | given) of one column, (groups, codes) float64, and where its rows are found."""
+    """log P(code | given) of one column, and where its rows are found.
+
+    ``logs`` is (components, groups, codes) float64, of one component where all have the same.
+    """
 
     place: int
     given: tuple[int, ...]
@@ -36,11 +40,21 @@ class _Table:
             found = found * size + codes[place]
         return found
 
+    def of_rows(self, codes: Sequence[np.ndarray]) -> np.ndarray:
+        """Return (components, rows) what each component says of the column's codes."""
+        said: np.ndarray = self.logs[:, self.groups(codes), codes[self.place]]
+        return said
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Likelihood:
-    """A sampler's law over its working codes, beside that of independent columns."""
+    """A sampler's law over its working codes, beside that of independent columns.
 
+    ``components`` is (components,) float64, the log of each one's share; of one, where a sampler is
+    no mixture.
+    """
+
+    components: np.ndarray = field(repr=False)
     lookups: tuple[np.ndarray, ...] = field(repr=False)
     tables: tuple[_Table, ...] = field(repr=False)
     thin: tuple[_Table, ...] = field(repr=False)
@@ -56,7 +70,12 @@ class Likelihood:
         Guarantees: in [-log 10, clip].
         """
         codes = self.working(columns)
-        law = sum((t.logs[t.groups(codes), codes[t.place]] for t in self.tables), 0.0)
+        step = max(_MOST_SUMS // len(self.components), 1)
+        laws = [
+            _joined(self._sums(self.tables, [c[i : i + step] for c in codes]))
+            for i in range(0, max(len(codes[0]), 1), step)
+        ]
+        law = np.concatenate(laws)
         independent = sum((a[c] for a, c in zip(self.alone, codes, strict=True)), 0.0)
         with np.errstate(over="ignore"):
             mixed = np.log((1 - MIX) * np.exp(np.minimum(law - independent, 700.0)) + MIX)
@@ -70,7 +89,7 @@ class Likelihood:
 
         Args: positive: (working codes,) bool.
         """
-        step = max(_MOST_SUMS // len(positive), 1)
+        step = max(_MOST_SUMS // (len(positive) * len(self.components)), 1)
         parts = [
             self._odds([c[i : i + step] for c in columns], place, positive)
             for i in range(0, max(len(columns[0]), 1), step)
@@ -80,15 +99,36 @@ class Likelihood:
     def _odds(self, columns: Sequence[np.ndarray], place: int, positive: np.ndarray) -> np.ndarray:
         codes = self.working(columns)
         sums = np.empty((len(positive), len(codes[0])))
+        touched = [t for t in self.thin if place == t.place or place in t.given]
+        # What other columns say is the same for every code, unless components differ in it.
+        mixed = len(self.components) > 1
+        rest = [t for t in self.thin if mixed and t not in touched]
+        others = self._sums(rest, codes) if mixed else np.zeros((1, len(codes[0])))
         for code in range(len(positive)):
             codes[place] = np.full(len(codes[0]), code)
-            touched = (t for t in self.thin if place == t.place or place in t.given)
-            sums[code] = sum((t.logs[t.groups(codes), codes[t.place]] for t in touched), 0.0)
+            sums[code] = _joined(others + sum((t.of_rows(codes) for t in touched), 0.0))
         top = sums.max(axis=0)
         weights = np.exp(sums - top)
         found: np.ndarray = np.log(weights[positive].sum(axis=0) + 1e-300)
         found -= np.log(weights[~positive].sum(axis=0) + 1e-300)
         return found
+
+    def _sums(self, tables: Sequence[_Table], codes: Sequence[np.ndarray]) -> np.ndarray:
+        """Return (components, rows) the log of a component's share and what it says of the rows."""
+        share = self.components[:, None] + np.zeros(len(codes[0]))
+        found: np.ndarray = sum((t.of_rows(codes) for t in tables), share)
+        return found
+
+
+def _joined(sums: np.ndarray) -> np.ndarray:
+    """Return (rows,) the log of what all components say together."""
+    if len(sums) == 1:
+        alone: np.ndarray = sums[0]
+        return alone
+    top = np.maximum(sums.max(axis=0), -1e300)
+    with np.errstate(divide="ignore"):
+        joined: np.ndarray = top + np.log(np.exp(sums - top).sum(axis=0))
+    return joined
 
 
 def likelihood_of(sampler: Sampler, drawn: Sequence[np.ndarray]) -> Likelihood:
@@ -103,19 +143,34 @@ def likelihood_of(sampler: Sampler, drawn: Sequence[np.ndarray]) -> Likelihood:
     for look, column, size in zip(lookups, drawn, working.shape, strict=True):
         counts = np.bincount(look[column], minlength=size) + 0.5
         shares.append(counts / counts.sum())
-    tables, thin = [], []
+    tables, thin, components = [], [], np.zeros(1)
     for conditional in sampler.conditionals:
-        place = working.index(conditional.attribute)
-        given = tuple(working.index(name) for name in conditional.given)
         law = np.diff(conditional.ends.astype(np.float64), axis=1, prepend=0) / WHOLE
+        if conditional.attribute == COMPONENT:
+            with np.errstate(divide="ignore"):
+                components = np.log(law[0])
+            continue
+        place = working.index(conditional.attribute)
+        given = tuple(working.index(name) for name in conditional.given if name != COMPONENT)
         shape = tuple(working.shape[i] for i in given)
+        law = _by_component(law, conditional.given, sampler.working.sizes(conditional.given))
         with np.errstate(divide="ignore"):
             tables.append(_Table(place=place, given=given, shape=shape, logs=np.log(law)))
         mixed = np.log((1 - _THIN) * law + _THIN * shares[place])
         thin.append(_Table(place=place, given=given, shape=shape, logs=mixed))
     return Likelihood(
+        components=components,
         lookups=lookups,
         tables=tuple(tables),
         thin=tuple(thin),
         alone=tuple(np.log(s) for s in shares),
     )
+
+
+def _by_component(law: np.ndarray, given: Clique, sizes: tuple[int, ...]) -> np.ndarray:
+    """Return (components, groups, codes) shares, the groups being of what rows show alone."""
+    whole = law.reshape(*sizes, law.shape[1])
+    if COMPONENT not in given:
+        return law[None]
+    first: np.ndarray = np.moveaxis(whole, given.index(COMPONENT), 0)
+    return first.reshape(len(first), -1, law.shape[1])

@@ -1,7 +1,16 @@
 from .autoregressive import AutoregressiveSampler
 from .cliques import clique_shares, code_shares
 from .condition import condition_on, probability_of
-from .conditional import SHARE_BITS, WHOLE, CliqueMarginal, check_within, shares, shares_within
+from .conditional import (
+    COMPONENT,
+    SHARE_BITS,
+    WHOLE,
+    CliqueMarginal,
+    Conditional,
+    check_within,
+    shares,
+    shares_within,
+)
 from .mixture import Mixture, NeuralSampler, TableSampler
 from .network import Layer, Network
 from .network_draw import condition_cells, draw_examples, load_network
@@ -29,11 +38,13 @@ from .stored.file import (
 from .stored.manifest import Sums, check_sums, dump_json, parse_json, parse_manifest, sums_of
 
 __all__ = [
+    "COMPONENT",
     "SHARE_BITS",
     "WHOLE",
     "AnySampler",
     "AutoregressiveSampler",
     "CliqueMarginal",
+    "Conditional",
     "DrawsRows",
     "Layer",
     "Mixture",

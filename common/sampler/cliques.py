@@ -9,7 +9,7 @@ import numpy as np
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidSampler
 from silosynth.common.sampler.condition import unfold
-from silosynth.common.sampler.conditional import WHOLE
+from silosynth.common.sampler.conditional import COMPONENT, WHOLE
 from silosynth.common.sampler.sampler import Sampler
 
 
@@ -17,8 +17,9 @@ def clique_shares(sampler: Sampler) -> Iterator[tuple[Clique, np.ndarray]]:
     """Yield each clique of the model with the share of each cell, an axis a column.
 
     Over working codes, in draw order. What a column is drawn given lies in one clique before it.
+    Of a mixture, cliques are without its component.
     """
-    working = sampler.grouping.domain(sampler.domain)
+    working = sampler.working
     known: list[tuple[Clique, np.ndarray]] = []
     for conditional in sampler.conditionals:
         table = np.diff(conditional.ends.astype(np.int64), prepend=0, axis=1) / WHOLE
@@ -27,7 +28,16 @@ def clique_shares(sampler: Sampler) -> Iterator[tuple[Clique, np.ndarray]]:
             table = table * _of(conditional.given, known).reshape(-1, 1)
         found = clique, table.reshape(working.sizes(clique))
         known.append(found)
-        yield found
+        if clique != (COMPONENT,):
+            yield _shown(*found)
+
+
+def _shown(clique: Clique, table: np.ndarray) -> tuple[Clique, np.ndarray]:
+    """Return a clique and its shares without a mixture's component."""
+    if COMPONENT not in clique:
+        return clique, table
+    shown = tuple(name for name in clique if name != COMPONENT)
+    return shown, table.sum(axis=clique.index(COMPONENT))
 
 
 def code_shares(sampler: Sampler, name: str) -> np.ndarray:

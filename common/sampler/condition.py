@@ -96,7 +96,7 @@ def _given(
     return _condition(
         sampler.conditionals,
         evidence={name: _weigh(sampler, name=name, allowed=m) for name, m in allowed.items()},
-        working=sampler.grouping.domain(sampler.domain),
+        working=sampler.working,
     )
 
 

@@ -16,6 +16,9 @@ SHARE_BITS = 31
 WHOLE = 1 << SHARE_BITS
 """The integer that stands for probability one."""
 
+COMPONENT = ""
+"""Stands for a mixture's component among the attributes, none of which is called so."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CliqueMarginal:
@@ -73,6 +76,33 @@ def shares(weights: np.ndarray, *, name: str) -> np.ndarray:
     running = weights.cumsum(axis=1)
     ends: np.ndarray = np.rint(running / running[:, -1:] * WHOLE).astype(np.uint32)
     return ends
+
+
+def with_component(domain: Domain, *, components: int) -> Domain:
+    """Return a domain with a mixture's component behind its attributes, if there are components."""
+    if not components:
+        return domain
+    return Domain(attributes=(*domain.attributes, COMPONENT), shape=(*domain.shape, components))
+
+
+def check_conditionals(conditionals: Sequence[Conditional], *, working: Domain) -> None:
+    """Raise InvalidSampler unless every attribute is drawn once, given attributes before it."""
+    drawn: set[str] = set()
+    for conditional in conditionals:
+        name = conditional.attribute
+        if (
+            name not in working.attributes
+            or name in drawn
+            or not drawn.issuperset(conditional.given)
+        ):
+            raise InvalidSampler(f"{name!r} is unknown, drawn twice, or drawn before what it needs")
+        shape = (working.size(conditional.given), working.size((name,)))
+        if conditional.ends.shape != shape:
+            raise InvalidSampler(f"the shares of {name!r} do not have the shape of its domain")
+        drawn.add(name)
+    absent = sorted(set(working.attributes) - drawn)
+    if absent:
+        raise InvalidSampler(f"attribute {absent[0]!r} is never drawn")
 
 
 def condition(marginals: Sequence[CliqueMarginal], *, domain: Domain) -> tuple[Conditional, ...]:

@@ -20,11 +20,13 @@ from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
 from silosynth.common.generator import MOST_CANDIDATES, Alphabet, foreign_to
 from silosynth.common.sampler.conditional import (
+    COMPONENT,
     WHOLE,
     Conditional,
     Unmerge,
     check_within,
     shares,
+    with_component,
 )
 from silosynth.common.sampler.draw import BATCH_ROWS, Step, compile_steps, draw_batch
 from silosynth.common.sampler.network import Network, softmax_parts
@@ -38,8 +40,6 @@ from silosynth.common.values import Spread
 
 _MOST_CELLS = 2**27
 _BATCH_BYTES = 2**26
-_COMPONENT = ""
-"""Stands for the component among the attributes, none of which is called so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,12 +99,10 @@ class DrawsMixture(DrawnAlike):
         )
         others = compile_steps(
             [
-                Conditional(attribute=name, given=(_COMPONENT,), ends=shares(table, name=name))
+                Conditional(attribute=name, given=(COMPONENT,), ends=shares(table, name=name))
                 for name, table in mixture.tables.items()
             ],
-            domain=Domain(
-                attributes=(*domain.attributes, _COMPONENT), shape=(*domain.shape, count)
-            ),
+            domain=with_component(domain, components=count),
             grouping=self.grouping,
             within={name: self._unmerge(name).ends_of_allowed(name) for name in self.within},
         )

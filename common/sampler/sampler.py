@@ -19,11 +19,14 @@ from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
 from silosynth.common.generated import complete
 from silosynth.common.sampler.alike import Given, as_given
 from silosynth.common.sampler.conditional import (
+    COMPONENT,
     CliqueMarginal,
     Conditional,
+    check_conditionals,
     check_within,
     condition,
     shares_within,
+    with_component,
 )
 from silosynth.common.sampler.draw import BATCH_ROWS, Step, compile_steps, draw_batch
 from silosynth.common.sampler.keeping import Kept, draw_kept
@@ -120,7 +123,8 @@ class Sampler(DrawnAlike):
     and ``within[a]`` is (fine codes,) uint32, the cumulative shares of 2^31 inside each group of
     ``a``, for the codes sorted by group. ``total`` is the noised number of rows, ``certificate``
     the run's statement of what was spent, as plain JSON data. ``spreads`` says how values lie
-    inside the codes of numbers: evenly in the schema's bins where there is none.
+    inside the codes of numbers: evenly in the schema's bins where there is none. Of a mixture,
+    conditionals are over its component too, one of ``components``, which no row shows.
 
     Guarantees: what can be built can be drawn from and written to a file. The same seed gives the
     same rows everywhere.
@@ -134,32 +138,49 @@ class Sampler(DrawnAlike):
     certificate: Mapping[str, Any]
     plan_digest: str
     spreads: Mapping[str, Spread] = field(default_factory=dict, repr=False)
+    components: int = 0
     domain: Domain = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_facts(self)
         object.__setattr__(self, "domain", self.schema.domain)
-        _check_conditionals(self.conditionals, working=_working(self))
+        check_conditionals(self.conditionals, working=self.working)
+        if self.components and self.conditionals[0].attribute != COMPONENT:
+            raise InvalidSampler("a mixture does not draw its component first")
         check_within(self.within, grouping=self.grouping)
+
+    @property
+    def working(self) -> Domain:
+        """Return the domain of the conditionals: working codes, and a mixture's component."""
+        try:
+            working = self.grouping.domain(self.domain)
+        except InvalidPlan as err:
+            raise InvalidSampler(f"the grouping does not fit the schema: {err}") from err
+        return with_component(working, components=self.components)
 
     def drawer(self) -> DrawBatch:
         """Return the function that draws the codes of a batch."""
-        return partial(draw_batch, self.steps())
+        return partial(_draw_shown, self.steps(), columns=len(self.domain.shape))
 
     def describe(self) -> dict[str, Any]:
         """Return what is known of this kind of sampler alone, as plain JSON data."""
+        mixture = {"mixture": {"components": self.components}} if self.components else {}
         return {
             "conditionals": [
                 {"attribute": c.attribute, "given": list(c.given), "cells": int(c.ends.size)}
                 for c in self.conditionals
             ],
             "cells": sum(int(c.ends.size) for c in self.conditionals),
+            **mixture,
         }
 
     def steps(self) -> tuple[Step, ...]:
         """Return what is done, column by column, to draw a batch of rows."""
         return compile_steps(
-            self.conditionals, domain=self.domain, grouping=self.grouping, within=self.within
+            self.conditionals,
+            domain=with_component(self.domain, components=self.components),
+            grouping=self.grouping,
+            within=self.within,
         )
 
 
@@ -362,12 +383,11 @@ def _threads(threads: int | None) -> int:
     return available_threads() if threads is None else threads
 
 
-def _working(sampler: Sampler) -> Domain:
-    """Return the domain of the conditionals."""
-    try:
-        return sampler.grouping.domain(sampler.domain)
-    except InvalidPlan as err:
-        raise InvalidSampler(f"the grouping does not fit the schema: {err}") from err
+def _draw_shown(
+    steps: Sequence[Step], *, columns: int, rows: int, seed: int, batch: int
+) -> tuple[np.ndarray, ...]:
+    """Draw the codes of a batch, without the component."""
+    return draw_batch(steps, rows=rows, seed=seed, batch=batch)[:columns]
 
 
 def _check_json(certificate: Mapping[str, Any]) -> None:
@@ -378,23 +398,3 @@ def _check_json(certificate: Mapping[str, Any]) -> None:
         raise InvalidSampler("the certificate is not plain JSON data") from err
     if not same:
         raise InvalidSampler("the certificate is not plain JSON data")
-
-
-def _check_conditionals(conditionals: Sequence[Conditional], *, working: Domain) -> None:
-    """Raise InvalidSampler unless every attribute is drawn once, given attributes before it."""
-    drawn: set[str] = set()
-    for conditional in conditionals:
-        name = conditional.attribute
-        if (
-            name not in working.attributes
-            or name in drawn
-            or not drawn.issuperset(conditional.given)
-        ):
-            raise InvalidSampler(f"{name!r} is unknown, drawn twice, or drawn before what it needs")
-        shape = (working.size(conditional.given), working.size((name,)))
-        if conditional.ends.shape != shape:
-            raise InvalidSampler(f"the shares of {name!r} do not have the shape of its domain")
-        drawn.add(name)
-    absent = sorted(set(working.attributes) - drawn)
-    if absent:
-        raise InvalidSampler(f"attribute {absent[0]!r} is never drawn")

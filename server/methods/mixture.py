@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 
 from silosynth.common.domain import Domain, Grouping
-from silosynth.common.plan import Method, PhaseName
+from silosynth.common.plan import Method, PhaseName, Plan
 from silosynth.common.schema import Schema
 from silosynth.server.measuring import coarse_grouping
 from silosynth.server.methods.budget import (
@@ -26,7 +26,9 @@ from silosynth.server.methods.marginals import (
     all_pairs,
     check_wide,
     finish_mixture,
+    finish_trees,
     gather,
+    most_cells,
     shares_of,
 )
 from silosynth.server.methods.method import (
@@ -42,13 +44,15 @@ from silosynth.server.methods.method import (
 from silosynth.server.mixture import (
     COPULA_COMPONENTS,
     Candidate,
+    Levels,
     NoisedPairs,
     Products,
     Settings,
+    Trees,
     choose,
     denoise,
     fit_copula,
-    fit_products,
+    fit_trees,
 )
 
 MOST_CODES = 1200
@@ -57,14 +61,7 @@ GROUPS = (64, 48, 32, 24, 16, 12, 8, 6, 4, 3)
 """What an attribute may be merged to."""
 FEWEST_GROUPS = 2
 
-COMPONENTS, FEW_COMPONENTS = 256, 128
-"""Of a mixture, and of one over more codes than :data:`BROAD`."""
-
-BROAD = 600
-FEWEST_STEPS, STEPS = 200, 1000
-WORK = 2**35
-"""Components times squared codes times steps, at most: a few seconds of one core."""
-
+STEPS = 1000
 SMOOTHING = 2.0
 """In standard deviations of a cell's noise, by the distance from the 1-ways."""
 
@@ -118,27 +115,25 @@ def _finish(known: Known) -> Outcome:
     grouping = _grouping(known)
     over = grouping.domain(known.schema.domain)
     pairs = gather(known, known.one_way, grouping=grouping, over=over)
-    fitted = choose(pairs, candidates()).fit(pairs)
-    return finish_mixture(known, fitted, grouping=grouping, total=pairs.total)
+    fitted = choose(pairs, candidates(known.plan)).fit(pairs)
+    if isinstance(fitted, Products):
+        return finish_mixture(known, fitted, grouping=grouping, total=pairs.total)
+    return finish_trees(known, fitted, grouping=grouping, total=pairs.total)
 
 
-def candidates() -> tuple[Candidate, ...]:
-    """Return all models that are compared: no dependence, a copula, and a mixture."""
+def candidates(plan: Plan) -> tuple[Candidate, ...]:
+    """Return all models that are compared: no dependence, a copula, and a mixture of forests."""
+
+    def mixture(pairs: NoisedPairs) -> Trees:
+        levels = Levels.of_pairs(pairs, denoise(pairs))
+        settings = Settings.of_codes(len(pairs.shares), steps=STEPS, smoothing=SMOOTHING)
+        cells = most_cells(plan, components=settings.components)
+        return fit_trees(levels, settings=settings, most_cells=cells)
+
     return (
         Candidate(name="independent", fit=_independent),
         Candidate(name="copula", fit=_copula),
-        Candidate(name="mixture", fit=_mixture),
-    )
-
-
-def settings_for(codes: int) -> Settings:
-    """Return how a mixture over so many codes is fitted: for long, but for seconds."""
-    components = COMPONENTS if codes <= BROAD else FEW_COMPONENTS
-    steps = WORK // (components * max(codes, 1) ** 2)
-    return Settings(
-        components=components,
-        steps=min(max(steps, FEWEST_STEPS), STEPS),
-        smoothing=SMOOTHING,
+        Candidate(name="mixture", fit=mixture),
     )
 
 
@@ -148,10 +143,6 @@ def _independent(pairs: NoisedPairs) -> Products:
 
 def _copula(pairs: NoisedPairs) -> Products:
     return fit_copula(pairs, tuple(np.split(pairs.shares, pairs.starts[1:])))
-
-
-def _mixture(pairs: NoisedPairs) -> Products:
-    return fit_products(pairs, denoise(pairs), settings=settings_for(len(pairs.shares)))
 
 
 RECIPE = Recipe(

@@ -1,7 +1,9 @@
 from .central import CENTRAL_COMPONENTS, fit_central, fit_laws, next_step, read_centres
 from .copula import COPULA_COMPONENTS, fit_copula
+from .fitting import Settings, fit_trees
+from .forest import Trees
+from .levels import Levels
 from .pairs import Candidate, NoisedPairs, Products, choose, collect_pairs
-from .products import Settings, fit_products
 from .projected import (
     FEWEST_POINTS,
     PROJECTED_COMPONENTS,
@@ -17,17 +19,19 @@ __all__ = [
     "FEWEST_POINTS",
     "PROJECTED_COMPONENTS",
     "Candidate",
+    "Levels",
     "NoisedPairs",
     "Products",
     "Settings",
+    "Trees",
     "choose",
     "collect_pairs",
     "denoise",
     "fit_central",
     "fit_copula",
     "fit_laws",
-    "fit_products",
     "fit_projected",
+    "fit_trees",
     "next_step",
     "normal_scores",
     "read_centres",

@@ -21,6 +21,7 @@ import numpy as np
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import RunFailed
 from silosynth.common.measurement import Measurement
+from silosynth.server.mixture.forest import Trees
 from silosynth.server.values import project
 
 
@@ -104,6 +105,12 @@ class Products:
     weights: np.ndarray
     codes: np.ndarray
 
+    @property
+    def shares(self) -> np.ndarray:
+        """Return (codes,) the share of every code."""
+        whole: np.ndarray = self.weights @ self.codes
+        return whole
+
     def covariance(self) -> np.ndarray:
         """Return (codes, codes) the covariance of all codes, own blocks included."""
         apart = self.codes - self.weights @ self.codes
@@ -142,7 +149,7 @@ def collect_pairs(
     weight = np.repeat(1.0 / (cells[None, :] * variance), sizes, axis=0)
     means = (counts / spread + (sides * weight).sum(axis=1)) / (1.0 / spread + weight.sum(axis=1))
     shares = np.concatenate(
-        [_shares(part / total) for part in np.split(means, starts[1:-1])] if count else []
+        [nearest_shares(part / total) for part in np.split(means, starts[1:-1])] if count else []
     )
     found = NoisedPairs(
         attributes=domain.attributes,
@@ -186,7 +193,7 @@ def _total(
     return max(float(whole), 1.0)
 
 
-def _shares(values: np.ndarray) -> np.ndarray:
+def nearest_shares(values: np.ndarray) -> np.ndarray:
     """Return the nearest shares that are not negative and add up to one."""
     there = np.ones((1, len(values)), dtype=bool)
     nearest: np.ndarray = project(values[None, :], there=there, total=np.ones(1))[0]
@@ -208,7 +215,7 @@ class Candidate:
     """
 
     name: str
-    fit: Callable[[NoisedPairs], Products]
+    fit: Callable[[NoisedPairs], Products | Trees]
 
 
 def choose(pairs: NoisedPairs, candidates: Sequence[Candidate]) -> Candidate:
@@ -220,10 +227,10 @@ def choose(pairs: NoisedPairs, candidates: Sequence[Candidate]) -> Candidate:
     return min(candidates, key=lambda c: distance(c.fit(fitted), other, pairs=pairs))
 
 
-def distance(model: Products, other: np.ndarray, *, pairs: NoisedPairs) -> float:
+def distance(model: Products | Trees, other: np.ndarray, *, pairs: NoisedPairs) -> float:
     """Return how far a model's covariance is from a noised one: squares over the noise's own."""
     known = pairs.known
-    shares = model.weights @ model.codes
+    shares = model.shares
     # What a model's 1-ways are off is no part of the covariance, and of what pairs say it is.
     apart = model.covariance() + np.outer(shares, shares) - np.outer(pairs.shares, pairs.shares)
     off = centred(np.where(known, apart, 0.0), pairs) - other

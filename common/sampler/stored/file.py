@@ -43,6 +43,7 @@ from silosynth.common.sampler.stored.manifest import (
     MAX_JSON_BYTES,
     OF_LINES,
     OF_MIXTURES,
+    OF_TREES,
     Manifest,
     Member,
     Node,
@@ -192,7 +193,8 @@ def _build(
         shares = _array(members, manifest, "label.npy")
         label = manifest.generator.label
         return NeuralSampler(label=label, label_shares=shares, network=network, **common)
-    if manifest.mixture is not None:
+    components = 0 if manifest.mixture is None else manifest.mixture.components
+    if components and manifest.version != OF_TREES:
         return _build_mixture(members, manifest, common)
     conditionals = tuple(
         Conditional(
@@ -202,7 +204,7 @@ def _build(
         )
         for i, node in enumerate(manifest.conditionals)
     )
-    return Sampler(conditionals=conditionals, **common)
+    return Sampler(conditionals=conditionals, components=components, **common)
 
 
 def _build_mixture(
@@ -229,6 +231,8 @@ def _lines(members: Mapping[str, memoryview]) -> tuple[str, ...]:
 
 def _network_parts(sampler: AnySampler) -> dict[str, Any]:
     """Return what the manifest says of a network or a mixture; nothing for a graphical model."""
+    if isinstance(sampler, Sampler) and sampler.components:
+        return {"version": OF_TREES, "mixture": StoredMixture(components=sampler.components)}
     if isinstance(sampler, TableSampler):
         mixture = StoredMixture(components=len(sampler.weights))
         version = OF_MIXTURES if sampler.lines is None else OF_LINES

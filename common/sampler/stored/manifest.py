@@ -16,13 +16,15 @@ from silosynth.common.schema import PlainModel
 FORMAT: Final = "silosynth-sampler"
 OF_TABLES: Final = "silosynth-forest"
 VERSION: Final = 2
-READ: Final = (1, 2, 3, 4)
+READ: Final = (1, 2, 3, 4, 5)
 """Version 1 knows no spreads: its numbers lie evenly in the schema's bins. Version 3 alone holds a
-mixture's tables, and 4 one whose components have a text each, so that who reads 2 says of them that
-the version is another."""
+mixture's tables, 4 one whose components have a text each, and 5 conditionals over a component, so
+that who reads 2 says of them that the version is another."""
 
 OF_MIXTURES: Final = 3
 OF_LINES: Final = 4
+OF_TREES: Final = 5
+_MIXTURES: Final = (OF_MIXTURES, OF_LINES, OF_TREES)
 
 MAX_JSON_BYTES = 2**26
 _LARGEST = 2**30
@@ -63,7 +65,7 @@ class OneShotNetwork(PlainModel):
 
 
 class StoredMixture(PlainModel):
-    """The tables of a mixture, one for each attribute."""
+    """A mixture, whose tables or conditionals are those of so many components."""
 
     components: int = Field(ge=1, le=_LARGEST)
 
@@ -72,7 +74,7 @@ class Manifest(PlainModel):
     """Everything that is known of the members before they are read."""
 
     format: Literal["silosynth-sampler"] = FORMAT
-    version: Literal[1, 2, 3, 4] = VERSION
+    version: Literal[1, 2, 3, 4, 5] = VERSION
     plan_digest: str
     total: int = Field(ge=0, lt=2**63)
     conditionals: tuple[Node, ...]
@@ -107,16 +109,21 @@ def read_manifest(members: Mapping[str, memoryview]) -> Manifest:
         expected.add("values.json")
         if manifest.version == 1:
             raise InvalidSampler("manifest.json: version 1 has no spreads")
-    if (manifest.mixture is not None) != (manifest.version in (OF_MIXTURES, OF_LINES)):
+    if (manifest.mixture is not None) != (manifest.version in _MIXTURES):
         raise InvalidSampler(
-            f"manifest.json: a mixture is of version {OF_MIXTURES} or {OF_LINES}, and no other"
+            f"manifest.json: a mixture is of a version in {_MIXTURES}, and no other"
         )
     if manifest.version == OF_LINES:
         expected.add("lines.json")
     if manifest.mixture is not None:
+        if manifest.generator or manifest.architecture:
+            raise InvalidSampler("manifest.json: a mixture has no network")
+        if bool(manifest.conditionals) != (manifest.version == OF_TREES):
+            raise InvalidSampler(
+                f"manifest.json: a mixture has conditionals in version {OF_TREES} alone"
+            )
+    if manifest.mixture is not None and manifest.version != OF_TREES:
         expected |= {"weights.npy", "tables.npy"}
-        if manifest.conditionals or manifest.generator or manifest.architecture:
-            raise InvalidSampler("manifest.json: a mixture has no conditionals and no network")
     if manifest.generator is not None or manifest.architecture is not None:
         expected.add("weights.safetensors")
         expected |= {"label.npy"} if manifest.generator is not None else set()

@@ -40,7 +40,7 @@ from silosynth.server.methods.aim.codes import (
     level_ladder,
     working_codes,
 )
-from silosynth.server.methods.aim.fitting import choose_in_steps, fit_run
+from silosynth.server.methods.aim.fitting import choose_in_steps, fit_mixed, fit_run
 from silosynth.server.methods.budget import (
     Sizes,
     asked_size,
@@ -54,7 +54,14 @@ from silosynth.server.methods.budget import (
     one_way_size,
     shares_of_rounds,
 )
-from silosynth.server.methods.marginals import COARSE, all_pairs, coarse_groups, finish_model
+from silosynth.server.methods.marginals import (
+    COARSE,
+    all_pairs,
+    coarse_groups,
+    finish_model,
+    finish_trees,
+    measured_levels,
+)
 from silosynth.server.methods.method import (
     WORKING,
     Design,
@@ -252,9 +259,17 @@ def _questions(levels: Mapping[Clique, str], *, ladder: Mapping[str, Grouping]) 
 
 
 def _finish(known: Known) -> Outcome:
-    """Fit everything that was measured, with the coarse pairs that the model is furthest from."""
-    asked = rounds_measured(known.measured)
-    grouping = working_codes(known.plan, known.schema, known.merged_by, asked=asked)
+    """Fit everything that was measured: a mixture of forests to all of it, where it may be.
+
+    It knows every coarse pair, where a junction tree has room for a few. But what is impossible for
+    certain a tree keeps out wholly, and few marginals that somebody named it has as they are.
+    """
+    plan, asked = known.plan, rounds_measured(known.measured)
+    grouping = working_codes(plan, known.schema, known.merged_by, asked=asked)
+    tree = plan.workload or known.schema.impossible()
+    if EDITIONS[plan.edition].mixed and not tree:
+        levels = measured_levels(known, grouping=grouping)
+        return finish_trees(known, fit_mixed(plan, levels), grouping=grouping, total=levels.total)
     return finish_model(known, grouping=grouping, fit=fit_run)
 
 

@@ -23,6 +23,8 @@ from silosynth.server.methods.aim.choosing import (
     choose_cliques,
     score_by_workload,
 )
+from silosynth.server.methods.marginals import most_cells
+from silosynth.server.mixture import Levels, Settings, Trees, fit_trees
 from silosynth.server.model import Device, GraphicalModel
 from silosynth.server.model.fit import fit
 
@@ -32,6 +34,10 @@ ONE_WAY_VARIANCE = 0.1
 """Of what was measured, in the last fit; see docs/decisions/043."""
 AIM_ITERATIONS = 300
 """Of the last fit: on models of many cells, further ones follow the noise and take a minute."""
+
+MIXED_STEPS = 1000
+SMOOTHING = 4.0
+"""Of a mixture; in standard deviations of a cell's noise, by the distance from the 1-ways."""
 
 
 def fit_run(
@@ -54,6 +60,16 @@ def fit_run(
         zeros=zeros,
     )
     return model, fitted
+
+
+def fit_mixed(plan: Plan, levels: Levels) -> Trees:
+    """Fit the mixture of forests of a finished run."""
+    settings = Settings.of_codes(len(levels.shares), steps=MIXED_STEPS, smoothing=SMOOTHING)
+    return fit_trees(
+        levels,
+        settings=settings,
+        most_cells=most_cells(plan, components=settings.components),
+    )
 
 
 def _trusted(

@@ -11,7 +11,9 @@ from silosynth.common.plan import Own, PhaseName
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.methods.marginals import FIFTH, shares_of
 from silosynth.server.methods.method import Terms
-from silosynth.server.methods.mixture import COMPONENTS, FEWEST_STEPS, STEPS, settings_for
+from silosynth.server.methods.mixture import SMOOTHING, STEPS
+from silosynth.server.mixture import Settings
+from silosynth.server.mixture.fitting import COMPONENTS, FEWEST_STEPS
 
 BUDGET: dict[str, Any] = {
     "epsilon": 1.0,
@@ -51,6 +53,6 @@ def test_1_ways_of_many_codes_get_a_fifth_and_more_where_rows_are_few() -> None:
 
 @pytest.mark.parametrize(("codes", "steps"), [(100, STEPS), (1200, FEWEST_STEPS)])
 def test_a_fit_is_long_where_it_is_quick(codes: int, steps: int) -> None:
-    found = settings_for(codes)
+    found = Settings.of_codes(codes, steps=STEPS, smoothing=SMOOTHING)
     assert found.steps == steps
     assert found.components <= COMPONENTS

@@ -10,19 +10,36 @@ from scipy.stats import multivariate_normal
 
 from silosynth.common.domain import Domain
 from silosynth.common.measurement import Measurement
+from silosynth.common.schema import parse_schema
 from silosynth.server.methods.mixture import candidates
 from silosynth.server.mixture import (
+    Levels,
     Products,
     Settings,
     choose,
     collect_pairs,
     denoise,
     fit_copula,
-    fit_products,
+    fit_trees,
 )
 from silosynth.server.mixture.copula import both_below, correlation
+from silosynth.server.planning import new_plan
 from tests.server.mixture.test_pairs import kinds, measured
 
+PLAN = new_plan(
+    parse_schema(
+        {
+            "name": "made",
+            "attributes": [
+                {"name": name, "kind": "boolean", "source": "public"} for name in ("a", "b")
+            ],
+        }
+    ),
+    epsilon=1.0,
+    delta=1e-6,
+    silos=["s"],
+    method="mixture",
+)
 WIDE = Domain(attributes=tuple(f"q{i}" for i in range(30)), shape=(2, 3) * 15)
 
 
@@ -40,11 +57,13 @@ def test_both_below_is_the_law_of_two_normals(rho: float) -> None:
 def test_a_mixture_of_kinds_is_found_again() -> None:
     truth = kinds(WIDE, count=4, seed=0)
     pairs = measured(truth, WIDE, rows=100_000.0, deviation=100.0)
-    found = fit_products(
-        pairs, denoise(pairs), settings=Settings(components=16, steps=150, smoothing=0.5)
+    found = fit_trees(
+        Levels.of_pairs(pairs, denoise(pairs)),
+        settings=Settings(components=16, steps=150, smoothing=0.5),
+        most_cells=0,
     )
     assert found.weights.sum() == pytest.approx(1)
-    assert found.weights @ found.codes == pytest.approx(pairs.shares, abs=1e-3)
+    assert found.shares == pytest.approx(pairs.shares, abs=1e-3)
     off = np.where(pairs.known, found.covariance() - truth.covariance(), 0.0)
     whole = np.where(pairs.known, truth.covariance(), 0.0)
     assert np.abs(off).sum() < 0.1 * np.abs(whole).sum()
@@ -77,7 +96,7 @@ def test_a_copula_of_one_factor_is_found_again_with_its_1_ways() -> None:
 def test_the_choice_is_what_is_near_to_what_was_not_seen(count: int, names: list[str]) -> None:
     truth = kinds(WIDE, count=count, seed=0)
     pairs = measured(truth, WIDE, rows=20_000.0, deviation=100.0)
-    assert choose(pairs, candidates()).name in names
+    assert choose(pairs, candidates(PLAN)).name in names
 
 
 def test_one_code_or_no_factor_is_no_failure() -> None:
@@ -92,6 +111,6 @@ def test_one_code_or_no_factor_is_no_failure() -> None:
         for n in [domain.size((a, b))]
     ]
     joined = collect_pairs(alone, pairs, domain=domain)
-    for candidate in candidates():
+    for candidate in candidates(PLAN):
         found = candidate.fit(joined)
-        assert found.weights @ found.codes == pytest.approx(joined.shares, abs=1e-6)
+        assert found.shares == pytest.approx(joined.shares, abs=1e-6)

@@ -1,0 +1,204 @@
+"""All that was measured of pairs, each over codes of its own, beside one another in one matrix.
+
+A pair may be known over few groups of codes from one phase and over finer ones from another. Every
+merge of an attribute that something was measured over gives columns, and a pair's table is a block
+of theirs. What a model says of all blocks is one product of matrices, like what it says of codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from silosynth.common.domain import Domain
+from silosynth.common.errors import RunFailed
+from silosynth.common.measurement import Measurement
+from silosynth.server.mixture.pairs import NoisedPairs, nearest_shares
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pair:
+    """One noised table, in shares: between which attributes, over which groups of their codes.
+
+    ``groups`` are each (codes,) int64, ``table`` is (left groups, right groups), ``deviation`` the
+    standard deviation of the noise in a cell, and ``block`` where the table lies among columns.
+    """
+
+    left: int
+    right: int
+    groups: tuple[np.ndarray, np.ndarray]
+    table: np.ndarray
+    deviation: float
+    block: tuple[slice, slice] = (slice(0), slice(0))
+
+    @property
+    def sides(self) -> tuple[tuple[int, np.ndarray], tuple[int, np.ndarray]]:
+        """Return each attribute with the groups of its codes."""
+        return (self.left, self.groups[0]), (self.right, self.groups[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Levels:
+    """What a mixture is fitted to, in shares of ``total`` rows.
+
+    ``shares`` is (codes,) the 1-ways. A column is a group of an attribute's codes: ``members`` is
+    (2, entries) int64, each entry a code and a column that it is in, columns rising. ``table`` and
+    ``weight`` are (columns, columns) float32, the shares of cells and how surely they are known
+    beside one whose noise is ``typical``; nought where nothing is.
+    """
+
+    sizes: tuple[int, ...]
+    total: float
+    shares: np.ndarray
+    pairs: tuple[Pair, ...]
+    members: np.ndarray
+    table: np.ndarray
+    weight: np.ndarray
+    typical: float
+
+    @classmethod
+    def of_pairs(cls, pairs: NoisedPairs, covariance: np.ndarray) -> Levels:
+        """Return all pairs of a table over the same codes, with what is fitted to in their place.
+
+        Args: covariance: (codes, codes), that of ``pairs`` or one with less noise.
+        """
+        known = pairs.known
+        weight = np.where(known, (pairs.typical / np.where(known, pairs.noise, 1.0)) ** 2, 0.0)
+        codes = len(pairs.shares)
+        return cls(
+            sizes=pairs.sizes,
+            total=pairs.total,
+            shares=pairs.shares,
+            pairs=tuple(_blocks(pairs)),
+            members=np.tile(np.arange(codes), (2, 1)),
+            table=(covariance + np.outer(pairs.shares, pairs.shares)).astype(np.float32),
+            weight=weight.astype(np.float32),
+            typical=pairs.typical if np.isfinite(pairs.typical) else 0.0,
+        )
+
+    @classmethod
+    def of_measurements(
+        cls, one_way: Sequence[Measurement], pairs: Iterable[Measurement], *, domain: Domain
+    ) -> Levels:
+        """Return 1-ways over ``domain`` and pairs over groups of its codes, as one matrix.
+
+        What was measured twice over the same groups counts by its precision.
+
+        Raises RunFailed for a measurement of three attributes or more.
+        """
+        total = max(float(np.mean([m.values.sum() for m in one_way])), 1.0)
+        alone = {m.clique[0]: m.values / total for m in one_way}
+        found = [_pair(m, domain=domain, total=total) for m in pairs]
+        columns: dict[tuple[int, bytes], slice] = {}
+        rows: list[np.ndarray] = []
+        starts = np.concatenate(([0], np.cumsum(domain.shape)[:-1]))
+        end = 0
+        for pair in found:
+            for v, groups in pair.sides:
+                if (v, groups.tobytes()) not in columns:
+                    size = int(groups.max()) + 1
+                    columns[v, groups.tobytes()] = slice(end, end + size)
+                    rows.append(np.stack([starts[v] + np.arange(len(groups)), end + groups]))
+                    end += size
+        found = [replace(p, block=_block(p, columns)) for p in found]
+        places = np.concatenate(rows, axis=1) if rows else np.zeros((2, 0), dtype=np.int64)
+        table, weight = np.zeros((end, end)), np.zeros((end, end))
+        typical = float(np.median([p.deviation for p in found])) if found else 0.0
+        for pair in found:
+            precision = (typical / pair.deviation) ** 2
+            table[pair.block] += precision * pair.table
+            weight[pair.block] += precision
+        table = np.where(weight > 0, table / np.where(weight > 0, weight, 1.0), 0.0)
+        return cls(
+            sizes=domain.shape,
+            total=total,
+            shares=np.concatenate([nearest_shares(alone[a]) for a in domain.attributes]),
+            pairs=tuple(found),
+            members=places[:, np.argsort(places[1], kind="stable")],
+            table=(table + table.T).astype(np.float32),
+            weight=(weight + weight.T).astype(np.float32),
+            typical=typical,
+        )
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Return (attributes,) where the codes of each attribute begin."""
+        return np.concatenate(([0], np.cumsum(self.sizes)[:-1])).astype(np.int64)
+
+    @property
+    def owner(self) -> np.ndarray:
+        """Return (codes,) the attribute of each code."""
+        return np.repeat(np.arange(len(self.sizes)), self.sizes)
+
+    def merged(self, codes: np.ndarray) -> np.ndarray:
+        """Return (rows, columns) what (rows, codes) shares make of the groups."""
+        member, column = self.members
+        if len(member) == len(self.table):
+            return codes[:, member]
+        return np.add.reduceat(codes[:, member], _firsts(column), axis=1)
+
+    def gathered(self, codes: np.ndarray) -> np.ndarray:
+        """Return (columns, columns) the sums over groups of a (codes, codes) matrix."""
+        return self.merged(self.merged(codes).T)
+
+    def spread(self, columns: np.ndarray) -> np.ndarray:
+        """Return (codes, codes) a matrix over columns, each code with what its groups have."""
+        member, column = self.members
+        order = np.argsort(member, kind="stable")
+        found = columns
+        for _ in range(2):
+            some = np.add.reduceat(found[column[order]], _firsts(member[order]), axis=0)
+            whole = np.zeros((len(self.shares), found.shape[1]), dtype=columns.dtype)
+            whole[np.unique(member)] = some
+            found = whole.T
+        return found
+
+
+def _firsts(rising: np.ndarray) -> np.ndarray:
+    """Return where each value of a rising array stands first."""
+    return np.flatnonzero(np.append(True, rising[1:] != rising[:-1]))
+
+
+def _block(pair: Pair, columns: Mapping[tuple[int, bytes], slice]) -> tuple[slice, slice]:
+    """Return where a pair's table lies."""
+    left, right = (columns[v, groups.tobytes()] for v, groups in pair.sides)
+    return left, right
+
+
+def _pair(m: Measurement, *, domain: Domain, total: float) -> Pair:
+    """Return a noised pair in shares, over the groups of ``domain`` that it was measured over."""
+    if len(m.clique) != 2:
+        raise RunFailed(f"{', '.join(m.clique)} is no pair")
+    left, right = (domain.index(a) for a in m.clique)
+    groups = tuple(m.grouping.lookup(a, domain.shape[domain.index(a)]) for a in m.clique)
+    shape = tuple(int(g.max()) + 1 for g in groups)
+    if m.values.size != shape[0] * shape[1]:
+        raise RunFailed(f"the pair {', '.join(m.clique)} was measured over other codes")
+    return Pair(
+        left=left,
+        right=right,
+        groups=(np.asarray(groups[0]), np.asarray(groups[1])),
+        table=m.values.reshape(shape) / total,
+        deviation=float(np.sqrt(np.median(m.variance))) / total,
+    )
+
+
+def _blocks(pairs: NoisedPairs) -> Iterable[Pair]:
+    """Yield every pair that was measured, over the codes that all were asked over."""
+    ends = np.append(pairs.starts, len(pairs.shares))
+    codes = [slice(a, b) for a, b in pairwise(ends)]
+    noised = pairs.covariance + np.outer(pairs.shares, pairs.shares)
+    for left in range(len(pairs.sizes)):
+        for right in range(left + 1, len(pairs.sizes)):
+            if np.isfinite(pairs.deviation[left, right]):
+                yield Pair(
+                    left=left,
+                    right=right,
+                    groups=(np.arange(pairs.sizes[left]), np.arange(pairs.sizes[right])),
+                    table=noised[codes[left], codes[right]],
+                    deviation=float(pairs.deviation[left, right]),
+                    block=(codes[left], codes[right]),
+                )

@@ -1,0 +1,213 @@
+"""Which cells of a noised pair hold nearly nobody, and which of them an edge may forbid.
+
+A cell is empty with one chance, and otherwise holds a count that falls exponentially, about as many
+rows as independent attributes put there; both are fitted to all cells of the pair. Beside that
+stands the nearest table without negative counts that has the 1-ways: where one cell has all rows of
+a code, the others can have none, however noisy they are. A cell is taken for empty where it is
+probably so and one of the two leaves it a tenth of the independent rows. Post-processing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from scipy.special import log_ndtr
+
+from silosynth.server.mixture.forest import Forest
+from silosynth.server.mixture.levels import Levels, Pair
+
+LEAST_CHANCE, MOST_LEFT = 0.5, 0.1
+"""That a cell is empty, and of the rows that independent attributes put there."""
+LEAST_KEPT_OUT = 0.0005
+"""Of all rows, what an edge must keep out of forbidden cells to be worth one."""
+LOW_DEVIATIONS = 2.0
+"""A count is low that is no further above what an empty cell may be left."""
+SHOWN_DEVIATIONS, MOST_THERE = 4.0, 0.3
+"""By how much another sight's count of empty cells is below, and of what they would hold."""
+MOST_LOOKED_AT = 1000
+"""Pairs of attributes: those that most may be kept out of."""
+_ITERATIONS, _PROJECTIONS = 30, 60
+_MOST_EMPTY = 0.97
+_SEED = 1
+_LOWEST = -30.0
+"""Deviations: below, densities of a normal are nought to a computer."""
+
+
+def choose_forest(levels: Levels, tables: np.ndarray, *, most_cells: int) -> Forest:
+    """Return the forest that keeps most rows out of cells which nobody is in.
+
+    The edges that keep most out come first, each unless it would close a circle or be too large
+    (Kruskal 1956).
+
+    Args:
+        tables: (codes, codes) the shares of pairs by a model without edges.
+        most_cells: that the tables of all edges may have together.
+    """
+    allowed = dict(_allowed(levels, _likely(levels, tables)))
+    kept_out = {
+        (left, right): round(float(_block(tables, levels, left, right)[~mask].sum()), 9)
+        for (left, right), mask in allowed.items()
+    }
+    group = list(range(len(levels.sizes)))
+    neighbours: dict[int, list[int]] = {v: [] for v in group}
+    for left, right in sorted(kept_out, key=lambda e: (-kept_out[e], e)):
+        cells = allowed[left, right].size
+        if kept_out[left, right] < LEAST_KEPT_OUT:
+            break
+        if group[left] == group[right] or cells > most_cells:
+            continue
+        most_cells -= cells
+        group = [group[left] if g == group[right] else g for g in group]
+        neighbours[left].append(right)
+        neighbours[right].append(left)
+    return _rooted(levels.sizes, neighbours, allowed)
+
+
+def _rooted(
+    sizes: tuple[int, ...],
+    neighbours: dict[int, list[int]],
+    allowed: dict[tuple[int, int], np.ndarray],
+) -> Forest:
+    """Return the forest, each tree hung on the attribute that most others are joined with."""
+    parents = [-2] * len(sizes)
+    masks = {}
+    for root in sorted(neighbours, key=lambda v: (-len(neighbours[v]), v)):
+        if parents[root] != -2:
+            continue
+        parents[root], open_ = -1, [root]
+        while open_:
+            v = open_.pop(0)
+            for child in (u for u in neighbours[v] if parents[u] == -2):
+                parents[child] = v
+                mask = allowed[v, child] if v < child else allowed[child, v].T
+                masks[child] = mask.astype(np.float32)
+                open_.append(child)
+    return Forest(sizes=sizes, parents=tuple(parents), allowed=masks)
+
+
+def _block(tables: np.ndarray, levels: Levels, left: int, right: int) -> np.ndarray:
+    """Return the part of a matrix over codes that is of two attributes."""
+    ends = np.append(levels.starts, len(levels.shares))
+    found: np.ndarray = tables[ends[left] : ends[left + 1], ends[right] : ends[right + 1]]
+    return found
+
+
+def _likely(levels: Levels, tables: np.ndarray) -> list[Pair]:
+    """Return what was measured of the pairs whose low counts a model puts most rows into."""
+    gathered = levels.gathered(tables)
+    bounds: dict[tuple[int, int], float] = {}
+    for pair in levels.pairs:
+        alone = [_alone(levels, pair, side) for side in (0, 1)]
+        low = pair.table < MOST_LEFT * np.outer(*alone) + LOW_DEVIATIONS * pair.deviation
+        edge = pair.left, pair.right
+        bounds[edge] = max(bounds.get(edge, 0.0), float(gathered[pair.block][low].sum()))
+    first = sorted(bounds, key=lambda e: (-round(bounds[e], 9), e))[:MOST_LOOKED_AT]
+    wanted = {edge for edge in first if bounds[edge] >= LEAST_KEPT_OUT}
+    return [pair for pair in levels.pairs if (pair.left, pair.right) in wanted]
+
+
+def _alone(levels: Levels, pair: Pair, side: int) -> np.ndarray:
+    """Return (groups,) the 1-way shares of one side of a pair."""
+    v = (pair.left, pair.right)[side]
+    start = levels.starts[v]
+    return np.bincount(pair.groups[side], weights=levels.shares[start : start + levels.sizes[v]])
+
+
+def _allowed(levels: Levels, pairs: Iterable[Pair]) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """Yield, by pair of attributes, (codes, codes) bool: which cells no measurement says are empty.
+
+    A code that would be left without any keeps all.
+    """
+    found: dict[tuple[int, int], np.ndarray] = {}
+    random = np.random.default_rng(_SEED)
+    for pair in pairs:
+        alone = _alone(levels, pair, 0) * levels.total, _alone(levels, pair, 1) * levels.total
+        counts, deviation = pair.table * levels.total, pair.deviation * levels.total
+        noise = random.normal(size=counts.shape) * deviation
+        if not is_shown(counts, alone=alone, deviation=deviation, noise=noise):
+            continue
+        empty = empty_cells(counts, alone=alone, deviation=deviation)
+        edge = pair.left, pair.right
+        found[edge] = found.get(edge, np.True_) & ~empty[np.ix_(*pair.groups)]
+    for edge, mask in found.items():
+        mask[~mask.any(axis=1)] = True
+        mask[:, ~mask.any(axis=0)] = True
+        yield edge, mask
+
+
+def is_shown(
+    counts: np.ndarray,
+    *,
+    alone: tuple[np.ndarray, np.ndarray],
+    deviation: float,
+    noise: np.ndarray,
+) -> bool:
+    """Say whether cells that one sight of noised counts takes for empty are so in another.
+
+    Adding noise of the same size to noise, and taking it off, makes two that are independent: what
+    was low by chance in one is not in the other. There the cells must hold far fewer rows than
+    independent attributes would put in them, beyond what its noise explains.
+
+    Args: noise: (left, right) numbers with the deviation of a cell's noise.
+    Source: data fission, Leiner, Duan, Wasserman and Ramdas 2025, example 1.
+    """
+    twice = np.sqrt(2.0) * deviation
+    empty = empty_cells(counts + noise, alone=alone, deviation=twice)
+    expected = float(np.outer(*alone)[empty].sum()) / max(float(alone[0].sum()), 1.0)
+    there = float((counts - noise)[empty].sum())
+    chance = twice * np.sqrt(empty.sum())
+    return bool(expected - there > SHOWN_DEVIATIONS * chance and there < MOST_THERE * expected)
+
+
+def empty_cells(
+    counts: np.ndarray, *, alone: tuple[np.ndarray, np.ndarray], deviation: float
+) -> np.ndarray:
+    """Return (left, right) bool: the cells of noised counts that are taken for empty.
+
+    Args: alone: the counts of each side's codes. deviation: of the noise in a cell.
+    """
+    total = max(float(alone[0].sum()), 1.0)
+    expected = np.maximum(np.outer(*alone) / total, 1e-9)
+    chance, rows = _by_chance(counts, expected=expected, deviation=deviation)
+    few = rows < MOST_LEFT * expected
+    few |= nearest_table(counts, alone=alone) < MOST_LEFT * expected
+    empty: np.ndarray = few & (chance > LEAST_CHANCE)
+    return empty
+
+
+def _by_chance(
+    counts: np.ndarray, *, expected: np.ndarray, deviation: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return, by cell, the chance that it is empty, and how many rows it is expected to hold.
+
+    The share of empty cells is fitted by expectation maximisation (Dempster, Laird and Rubin
+    1977), each cell weighed by how far what is expected there stands out of the noise.
+    """
+    telling = expected / (expected + deviation)
+    share = 0.5
+    for _ in range(_ITERATIONS):
+        mean = expected / (1.0 - min(share, _MOST_EMPTY))
+        z = np.maximum(counts / deviation - deviation / mean, _LOWEST)
+        # Both densities are divided by that of a normal about 0, which is never far from either.
+        log_ratio = np.log(deviation / mean) + 0.5 * np.log(2.0 * np.pi) + 0.5 * z**2 + log_ndtr(z)
+        odds = (1.0 - share) / share * np.exp(np.clip(log_ratio, -700.0, 700.0))
+        chance = 1.0 / (1.0 + odds)
+        share = float(np.clip((chance * telling).sum() / telling.sum(), 0.001, 0.99))
+    inside = z + np.exp(-0.5 * z**2 - 0.5 * np.log(2.0 * np.pi) - log_ndtr(z))
+    return chance, (1.0 - chance) * np.maximum(inside, 0.0) * deviation
+
+
+def nearest_table(counts: np.ndarray, *, alone: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Return the nearest table that has the 1-ways and no negative count, nearly.
+
+    Source: alternating projections (Boyle and Dykstra 1986).
+    """
+    table, below = counts.astype(np.float64), np.zeros(counts.shape)
+    for _ in range(_PROJECTIONS):
+        table = table + ((alone[0] - table.sum(axis=1)) / table.shape[1])[:, None]
+        table = table + ((alone[1] - table.sum(axis=0)) / table.shape[0])[None, :]
+        lifted = table + below
+        table = np.maximum(lifted, 0.0)
+        below = lifted - table
+    return table
