@@ -1,6 +1,6 @@
 from .autoregressive import AutoregressiveSampler
-from .cliques import clique_shares, code_shares
-from .condition import condition_on, probability_of
+from .cliques import clique_shares, code_shares, is_joined
+from .condition import condition_on, probability_of, probability_within
 from .conditional import SHARE_BITS, WHOLE, CliqueMarginal, check_within, shares, shares_within
 from .mixture import Mixture, NeuralSampler, TableSampler
 from .network import Layer, Network
@@ -59,6 +59,7 @@ __all__ = [
     "dump_sampler",
     "ending_of",
     "form_of_file",
+    "is_joined",
     "load_network",
     "load_sampler",
     "npy_header",
@@ -67,6 +68,7 @@ __all__ = [
     "parse_manifest",
     "parse_sampler",
     "probability_of",
+    "probability_within",
     "read_archive",
     "save_sampler",
     "shares",

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from silosynth.common.estimate import Interval
 
 
+_SHOWN = 4
+
+
 def estimate_command(
     path: Annotated[Path, typer.Argument(metavar="SAMPLER", help="A sampler with replicates.")],
     share: Annotated[
@@ -44,14 +47,16 @@ def estimate_command(
         estimate_regression,
         estimate_share,
         load_replicates,
+        pairs_apart,
         parse_formula,
     )
+    from silosynth.common.sampler import TableSampler
 
     if bool(share) == bool(regress):
         raise InvalidArgument("nothing is asked for, or two things", hint="--share or --regress")
     if by and not share:
         raise InvalidArgument("--by goes with --share", hint="give a regression the column as term")
-    where = parse_conditions(share or ())
+    where = parse_conditions(share or (), option="--share")
     formula = parse_formula(regress) if regress else None
     replicated = load_replicates(path)
     found = (
@@ -59,17 +64,23 @@ def estimate_command(
         if formula is None
         else estimate_regression(replicated, formula, seed=seed, level=level)
     )
+    names = [*where, *([by] if by else [])] if formula is None else [formula.target, *formula.terms]
+    apart = pairs_apart(replicated.sampler, names)
     _show(found, title=regress or found[0].name, level=level)
-    say(
-        f"from {len(replicated.others)} replicates of {path}; other noise might have chosen other "
-        "pairs to measure, which intervals do not hold"
+    _explain(found, apart=apart, regressed=formula is not None)
+    lost = (
+        "a mixture takes for noise what noise hides"
+        if isinstance(replicated.sampler, TableSampler)
+        else "other noise might have chosen other pairs to measure"
     )
+    say(f"from {len(replicated.others)} replicates of {path}; {lost}, which intervals do not hold")
     emit(
         {
             "sampler": str(path),
             "level": level,
             "replicates": len(replicated.others),
             "intervals": [_plain(i) for i in found],
+            "apart": [list(pair) for pair in apart],
         },
         as_json=as_json,
     )
@@ -80,6 +91,29 @@ def _show(found: Sequence[Interval], *, title: str, level: float) -> None:
     header = ("of", "estimate", f"{level:.0%} from", "to")
     rows = [(i.group or ("all" if i.name == title else i.name), *_numbers(i)) for i in found]
     show_table(title, header, rows)
+
+
+def _explain(
+    found: Sequence[Interval], *, apart: Sequence[tuple[str, str]], regressed: bool
+) -> None:
+    """Say what labels are held against, and which columns the model does not hold together."""
+    against = {i.name.partition("=")[0]: i.against for i in found if i.against}
+    if against:
+        say("labels are held against " + ", ".join(f"{n}={v}" for n, v in against.items()))
+    if any(not math.isfinite(i.error) for i in found):
+        say("not known: too few rows have it, in the sampler or in a replicate")
+    if apart:
+        shown = ", ".join(f"{a} and {b}" for a, b in apart[:_SHOWN])
+        more = f", and {len(apart) - _SHOWN} more pairs" if len(apart) > _SHOWN else ""
+        kept = (
+            "what more there is between them is in no coefficient and no interval"
+            if regressed
+            else "a share's interval is as wide as what noise may have hidden between them"
+        )
+        say(
+            f"the model does not hold together {shown}{more}: it knows them through other columns "
+            f"or takes them for independent; {kept}"
+        )
 
 
 def _numbers(interval: Interval) -> tuple[str, ...]:

@@ -1,0 +1,71 @@
+"""What a model that holds columns apart may have missed between them, in a share's variance.
+
+A run looks at all pairs coarsely and asks finer, and joins, what stands out of the noise. What did
+not stand out may still be there, about as large as the noise; replicates are drawn from the model,
+so none of them has it. A share over a pair that the model does not hold together therefore counts
+with the noise that the pair was looked at with, as if it had been measured and nothing found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+from pydantic import ValidationError
+
+from silosynth.common.certificate import Certificate
+from silosynth.common.codec import allowed_codes
+from silosynth.common.estimate.replicates import Modelled
+from silosynth.common.plan import OF_ALL_PAIRS
+from silosynth.common.sampler import is_joined, probability_of
+
+_GROUPS = 8
+"""Into how many groups of codes a column is cut at most, about, where all pairs are looked at."""
+
+
+def pairs_apart(sampler: Modelled, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of columns that the model holds together through others alone, or not."""
+    counted = {a.name for a in sampler.schema.coded}
+    asked = [name for name in dict.fromkeys(names) if name in counted]
+    return tuple(p for p in combinations(asked, 2) if not is_joined(sampler, p))
+
+
+def missed_variance(sampler: Modelled, where: Mapping[str, str]) -> float:
+    """Return the variance of the share that meets ``where`` by what may hang between its columns.
+
+    0 where the model joins all pairs of them, or nothing says how all pairs were looked at. A
+    pair counts with as much of its cell as the other conditions leave.
+    """
+    pairs, noise = pairs_apart(sampler, tuple(where)), _looked_at_with(sampler)
+    if not pairs or noise is None or sampler.total <= 0:
+        return 0.0
+    whole, found = probability_of(sampler, where), 0.0
+    for pair in pairs:
+        among = probability_of(sampler, {name: where[name] for name in pair})
+        left = whole / among if among > 0 else 1.0
+        found += noise * left**2 * _cells(sampler, {name: where[name] for name in pair})
+    return found / sampler.total**2
+
+
+def _looked_at_with(sampler: Modelled) -> float | None:
+    """Return the variance of the noise in a coarse cell of a pair, all silos summed."""
+    try:
+        noise = Certificate.model_validate(sampler.certificate).cell_noise
+    except ValidationError:
+        return None
+    return next((noise[name] for name in OF_ALL_PAIRS if name in noise), None)
+
+
+def _cells(sampler: Modelled, where: Mapping[str, str]) -> float:
+    """Return how many times a cell's noise is in what a pair's table says beyond its 1-ways.
+
+    Of the sum of k of a column's n groups that is k (1 - k / n), for each of both columns.
+    """
+    times = 1.0
+    for name, allowed in allowed_codes(sampler.schema, where, spreads=sampler.spreads).items():
+        codes = sampler.grouping.domain(sampler.domain).size((name,))
+        groups = min(codes, _GROUPS)
+        met = float(np.clip(groups * allowed.mean(), 1.0, groups))
+        times *= met * (1 - met / groups)
+    return times
