@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from silosynth.common.errors import InvalidArgument
+from silosynth.common.estimate.apart import missed_covariance, squares_of
 from silosynth.common.estimate.replicates import (
     LEVEL,
     Interval,
@@ -29,6 +30,7 @@ from silosynth.common.scores import (
 
 FEWEST_ROWS, MOST_ROWS = 20_000, 200_000
 _MOST_TERMS = 100
+_LEAST_SHARE = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +87,14 @@ def estimate_regression(
     values = _read(tables, replicated.sampler.schema)
     design = _Design.of(values[0], formula)
     fits = [design.fit(side) for side in values]
+    missed = design.missed(values[0], sampler=replicated.sampler)
     found = [
         interval_of(
             float(fits[0][place]),
             [float(fit[place]) for fit in fits[1:]],
             name=name,
             level=level,
+            missed=missed[place],
         )
         for place, name in enumerate(design.names)
     ]
@@ -213,6 +217,40 @@ class _Design:
             known += [common and _says(rows, answer) for rows in mine.T]
         return np.array(known)
 
+    def missed(self, values: Values, *, sampler: Modelled) -> list[float]:
+        """Return the variance of each coefficient by what its column may hide of the target.
+
+        To first order, of each column by itself: the covariance over the column's own spread and,
+        of odds, over the answer's; of a label, that of its rows and of those it is held against.
+        """
+        columns = dict(zip(values.names, values.columns, strict=True))
+        target = columns[self.formula.target]
+        if self.formula.value is None:
+            spread, of_target = (
+                1.0,
+                squares_of(sampler, target.name, variance=float(np.nanvar(target.numbers))),
+            )
+        else:
+            share = _share_of(target, self.formula.value)
+            spread, of_target = share * (1 - share), squares_of(sampler, target.name)
+        found = []
+        for name in self.formula.terms:
+            pair = (target.name, name)
+            if name in self.scales:
+                own = self.scales[name] ** 2
+                squares = of_target * squares_of(sampler, name, variance=own)
+                parts = [missed_covariance(sampler, pair, squares=squares) / own**2]
+            else:
+                squares = of_target * squares_of(sampler, name)
+                one = missed_covariance(sampler, pair, squares=squares)
+                common = one / _share_of(columns[name], self.common[name]) ** 2
+                parts = [
+                    common + one / max(_share_of(columns[name], v), _LEAST_SHARE) ** 2
+                    for v in self.labels[name]
+                ]
+            found += [part / max(spread, _LEAST_SHARE) ** 2 for part in parts]
+        return found
+
     def _inputs(self, column: Column) -> list[np.ndarray]:
         """Return what a term puts in: a standardised number, or 0 and 1 a label."""
         if column.name in self.scales:
@@ -226,6 +264,11 @@ class _Design:
             for name in self.formula.terms
         ]
         return np.concatenate(units)
+
+
+def _share_of(column: Column, label: str) -> float:
+    """Return the share of rows of a list that have a label, of those that have any."""
+    return float(_is(column, label).sum()) / max(int((~column.missing).sum()), 1)
 
 
 def _says(rows: np.ndarray, answer: np.ndarray | None) -> bool:

@@ -67,7 +67,7 @@ def estimate_command(
     names = [*where, *([by] if by else [])] if formula is None else [formula.target, *formula.terms]
     apart = pairs_apart(replicated.sampler, names)
     _show(found, title=regress or found[0].name, level=level)
-    _explain(found, apart=apart, regressed=formula is not None)
+    _explain(found, apart=apart)
     lost = (
         "a mixture takes for noise what noise hides"
         if isinstance(replicated.sampler, TableSampler)
@@ -93,9 +93,7 @@ def _show(found: Sequence[Interval], *, title: str, level: float) -> None:
     show_table(title, header, rows)
 
 
-def _explain(
-    found: Sequence[Interval], *, apart: Sequence[tuple[str, str]], regressed: bool
-) -> None:
+def _explain(found: Sequence[Interval], *, apart: Sequence[tuple[str, str]]) -> None:
     """Say what labels are held against, and which columns the model does not hold together."""
     against = {i.name.partition("=")[0]: i.against for i in found if i.against}
     if against:
@@ -105,14 +103,10 @@ def _explain(
     if apart:
         shown = ", ".join(f"{a} and {b}" for a, b in apart[:_SHOWN])
         more = f", and {len(apart) - _SHOWN} more pairs" if len(apart) > _SHOWN else ""
-        kept = (
-            "what more there is between them is in no coefficient and no interval"
-            if regressed
-            else "a share's interval is as wide as what noise may have hidden between them"
-        )
         say(
             f"the model does not hold together {shown}{more}: it knows them through other columns "
-            f"or takes them for independent; {kept}"
+            "or takes them for independent; intervals are as wide as what noise may have hidden "
+            "between them"
         )
 
 

@@ -179,13 +179,68 @@ def test_a_share_over_columns_that_are_apart_has_the_noise_that_they_were_looked
     for where in ({"smoker": "yes"}, {"smoker": "yes", "region": "n"}):
         assert estimate_share(told, where) == estimate_share(replicated, where)
     # Of a table of 2 x 2 cells a quarter of the noise is in what its 1-ways do not say.
-    error = math.sqrt(certificate.cell_noise["coarse"]) / 1e5 / 2
+    # Two thirds of that may have been hidden.
+    hidden = math.sqrt(certificate.cell_noise["coarse"] * 2 / 3) / 1e5
+    error = hidden / 2
     found = estimate_share(told, {"one": "x", "region": "n"})[0]
     before = estimate_share(replicated, {"one": "x", "region": "n"})[0]
     assert found.estimate == before.estimate
     assert found.error**2 == pytest.approx(before.error**2 + error**2, rel=1e-6)
     group = estimate_share(told, {"one": "x"}, by="region")[1]
     assert group.error == pytest.approx(error / probability_of(sampler, {"region": "n"}), rel=1e-6)
+
+
+def test_a_coefficient_of_columns_that_are_apart_has_that_noise_as_well() -> None:
+    """By hand: the covariance's over the column's spread, and the answer's where it has odds."""
+    certificate = certify_plan(small_plan())
+    hidden = certificate.cell_noise["coarse"] * 2 / 3 / 1e5**2
+    told, plain = (
+        Replicated(
+            sampler=replace(two_of_one(), certificate=facts), others=(two_of_one(), two_of_one())
+        )
+        for facts in (certificate.model_dump(mode="json"), {"epsilon": 1.0})
+    )
+    share = 0.3  # of those who smoke, of each age
+    expected = {
+        # Of numbers in four groups: 4 times the variance, 1.25, and half of the answer's cells.
+        "smoker=yes ~ age": 4 * 1.25 / 2 / (1.25 * share * (1 - share)) ** 2,
+        # Of one label of two against the other: half of each.
+        "smoker=yes ~ one": 2 * (1 / 2) * (1 / 2) / 0.5**2 / (share * (1 - share)) ** 2,
+        "age ~ one": 2 * 4 * 1.25 * (1 / 2) / 0.5**2,
+    }
+    for text, squares in expected.items():
+        found, before = (
+            estimate_regression(r, parse_formula(text), rows=50_000)[0] for r in (told, plain)
+        )
+        assert found.error**2 - before.error**2 == pytest.approx(hidden * squares, rel=0.05)
+    found, before = (
+        estimate_regression(r, parse_formula("smoker=yes ~ region"), rows=20_000)[0]
+        for r in (told, plain)
+    )
+    assert found == before
+
+
+def two_of_one() -> Sampler:
+    """Return a sampler of three parts that know nothing of one another."""
+    north, south = 0.3 * np.array([0.5, 0.5]), 0.7 * np.array([0.5, 0.5])
+    return build_sampler(
+        schema=PEOPLE,
+        grouping=Grouping(),
+        within={},
+        nodes=[
+            CliqueMarginal(
+                clique=("region", "smoker"),
+                separator=(),
+                values=np.stack([south, north], axis=1).ravel(),
+            ),
+            CliqueMarginal(clique=("age",), separator=(), values=np.ones(4)),
+            CliqueMarginal(clique=("born",), separator=(), values=np.ones(4)),
+            CliqueMarginal(clique=("one",), separator=(), values=np.ones(2)),
+        ],
+        total=1e5,
+        certificate={"epsilon": 1.0},
+        plan_digest="sha256:" + "ab" * 32,
+    )
 
 
 def test_a_linear_regression_counts_in_the_columns_own_unit() -> None:
