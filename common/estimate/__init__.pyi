@@ -1,4 +1,4 @@
-from .apart import pairs_apart
+from .apart import lists_merged, pairs_apart
 from .regression import estimate_regression, parse_formula
 from .replicates import (
     FEWEST,
@@ -19,6 +19,7 @@ __all__ = [
     "estimate_regression",
     "estimate_share",
     "has_replicates",
+    "lists_merged",
     "load_replicates",
     "pairs_apart",
     "parse_formula",

@@ -20,6 +20,7 @@ from silosynth.common.codec import allowed_codes
 from silosynth.common.estimate.replicates import Modelled
 from silosynth.common.plan import OF_ALL_PAIRS
 from silosynth.common.sampler import is_joined, probability_of
+from silosynth.common.schema import as_numeric
 
 _GROUPS = 8
 """Into how many groups of codes a column is cut at most, about, where all pairs are looked at."""
@@ -36,6 +37,12 @@ def pairs_apart(sampler: Modelled, names: Sequence[str]) -> tuple[tuple[str, str
     counted = {a.name for a in sampler.schema.coded}
     asked = [name for name in dict.fromkeys(names) if name in counted]
     return tuple(p for p in combinations(asked, 2) if not is_joined(sampler, p))
+
+
+def lists_merged(sampler: Modelled, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the lists whose rare values the model has merged: those have one estimate."""
+    lists = {a.name for a in sampler.schema.coded if as_numeric(a) is None}
+    return tuple(n for n in dict.fromkeys(names) if n in lists and n in sampler.grouping.groups)
 
 
 def missed_variance(sampler: Modelled, where: Mapping[str, str]) -> float:

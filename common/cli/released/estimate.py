@@ -46,6 +46,7 @@ def estimate_command(
     from silosynth.common.estimate import (
         estimate_regression,
         estimate_share,
+        lists_merged,
         load_replicates,
         pairs_apart,
         parse_formula,
@@ -64,13 +65,19 @@ def estimate_command(
         if formula is None
         else estimate_regression(replicated, formula, seed=seed, level=level)
     )
-    names = [*where, *([by] if by else [])] if formula is None else [formula.target, *formula.terms]
-    apart = pairs_apart(replicated.sampler, names)
+    model = replicated.sampler
+    if formula is None:
+        names = [*where, *([by] if by else [])]
+        apart = pairs_apart(model, names)
+    else:
+        names = [formula.target, *formula.terms]
+        apart = tuple(p for term in formula.terms for p in pairs_apart(model, (names[0], term)))
+    merged = lists_merged(model, names)
     _show(found, title=regress or found[0].name, level=level)
-    _explain(found, apart=apart)
+    _explain(found, apart=apart, merged=merged)
     lost = (
         "a mixture takes for noise what noise hides"
-        if isinstance(replicated.sampler, TableSampler)
+        if isinstance(model, TableSampler)
         else "other noise might have chosen other pairs to measure"
     )
     say(f"from {len(replicated.others)} replicates of {path}; {lost}, which intervals do not hold")
@@ -81,6 +88,7 @@ def estimate_command(
             "replicates": len(replicated.others),
             "intervals": [_plain(i) for i in found],
             "apart": [list(pair) for pair in apart],
+            "merged": list(merged),
         },
         as_json=as_json,
     )
@@ -93,13 +101,20 @@ def _show(found: Sequence[Interval], *, title: str, level: float) -> None:
     show_table(title, header, rows)
 
 
-def _explain(found: Sequence[Interval], *, apart: Sequence[tuple[str, str]]) -> None:
-    """Say what labels are held against, and which columns the model does not hold together."""
+def _explain(
+    found: Sequence[Interval], *, apart: Sequence[tuple[str, str]], merged: Sequence[str]
+) -> None:
+    """Say what labels are held against, and which columns and values the model does not know."""
     against = {i.name.partition("=")[0]: i.against for i in found if i.against}
     if against:
         say("labels are held against " + ", ".join(f"{n}={v}" for n, v in against.items()))
     if any(not math.isfinite(i.error) for i in found):
         say("not known: too few rows have it, in the sampler or in a replicate")
+    if merged:
+        say(
+            f"rare values of {', '.join(merged)} were merged before pairs were asked: merged ones "
+            "go with other columns alike, and what differs between them is in no interval"
+        )
     if apart:
         shown = ", ".join(f"{a} and {b}" for a, b in apart[:_SHOWN])
         more = f", and {len(apart) - _SHOWN} more pairs" if len(apart) > _SHOWN else ""

@@ -17,6 +17,7 @@ from silosynth.common.errors import InvalidArgument, InvalidSampler, OutputExist
 from silosynth.common.estimate import (
     estimate_regression,
     estimate_share,
+    lists_merged,
     load_replicates,
     pairs_apart,
     parse_formula,
@@ -30,6 +31,7 @@ from silosynth.common.sampler import (
     condition_on,
     probability_of,
     save_sampler,
+    shares_within,
 )
 from silosynth.common.schema import parse_schema
 from tests.common.sampler.test_given import made_sampler
@@ -170,6 +172,25 @@ def test_columns_that_the_model_holds_apart_are_named() -> None:
     sampler = people()
     assert pairs_apart(sampler, ("region", "age", "smoker")) == ()
     assert pairs_apart(sampler, ("one", "region", "one")) == (("one", "region"),)
+
+
+def test_lists_whose_rare_values_are_merged_are_named() -> None:
+    sampler = made_sampler(0)
+    assert set(sampler.grouping.groups) == {"age"}  # a number: its bins are merged, and said so
+    assert lists_merged(sampler, ("grade", "sex", "age")) == ()
+    listed = build_sampler(
+        schema=PEOPLE,
+        grouping=Grouping(groups={"region": (0, 0)}),
+        within={"region": shares_within(np.array([3.0, 1.0]), groups=np.zeros(2, int), name="r")},
+        nodes=[
+            CliqueMarginal(clique=(a.name,), separator=(), values=np.ones(1 if i == 0 else a.size))
+            for i, a in enumerate(PEOPLE.coded)
+        ],
+        total=100.0,
+        certificate={"epsilon": 1.0},
+        plan_digest="sha256:" + "ab" * 32,
+    )
+    assert lists_merged(listed, ("smoker", "region", "age", "region")) == ("region",)
 
 
 def test_a_share_over_columns_that_are_apart_has_the_noise_that_they_were_looked_at_with() -> None:
