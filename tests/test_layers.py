@@ -52,7 +52,8 @@ ROOMS: dict[str, str] = {
     "common/evaluate": "common/accounting common/attacks common/certificate common/codec "
     "common/learners common/plan common/report common/sampler common/schema common/scores",
     "common/held": "common/plan common/sampler",
-    "common/estimate": "common/codec common/sampler common/schema common/scores",
+    "common/estimate": "common/certificate common/codec common/plan common/sampler common/schema "
+    "common/scores",
     "common/likeness": "common/codec common/report common/schema common/scores common/tables",
     "common/changes": "common/certificate common/codec common/estimate common/forest common/plan "
     "common/report common/sampler common/schema",

@@ -13,7 +13,7 @@ from silosynth.common.certificate import Certificate
 from silosynth.common.changes.facts import NoiseFrom
 from silosynth.common.domain import Clique
 from silosynth.common.plan import OF_COLUMNS, OF_PAIRS
-from silosynth.common.sampler import DrawsRows, Sampler, TableSampler
+from silosynth.common.sampler import DrawsRows, is_joined
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ class Errors:
             factor = 1 + 1 / len(others)
             return np.asarray(np.maximum(others.var(axis=0, ddof=1), drawing) * factor + drawing)
         noise = self.stated.of_columns if len(clique) == 1 else self.stated.of_pairs
-        if noise is None or self.sampler.total == 0 or not self._measured(clique):
+        if noise is None or self.sampler.total == 0 or not is_joined(self.sampler, clique):
             return None
         cells = np.ones(1)
         for name in clique:
@@ -112,17 +112,6 @@ class Errors:
             return None
         fewest = min(self.sampler.grouping.domain(self.sampler.domain).shape)
         return math.sqrt(fewest * self.stated.of_columns)
-
-    def _measured(self, clique: Clique) -> bool:
-        """Say whether a marginal follows from what was measured, and not from the model alone."""
-        if len(clique) == 1 or isinstance(self.sampler, TableSampler):
-            return True
-        if not isinstance(self.sampler, Sampler):
-            return False
-        if self.sampler.components:
-            return True
-        scopes = ({c.attribute, *c.given} for c in self.sampler.conditionals)
-        return any(scope.issuperset(clique) for scope in scopes)
 
     def _codes_in(self, name: str, groups: np.ndarray) -> np.ndarray:
         """Return (groups,) how many working codes make up each group of fine codes."""

@@ -22,8 +22,8 @@ from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import check_output
 from silosynth.common.forest import is_forest
 from silosynth.common.sampler import (
+    AnySampler,
     AutoregressiveSampler,
-    Sampler,
     condition_on,
     describe_sampler,
     ending_of,
@@ -101,7 +101,7 @@ def sample(
     emit(written, as_json=as_json)
 
 
-def _others(path: Path, out: Path, *, force: bool) -> dict[Path, Sampler]:
+def _others(path: Path, out: Path, *, force: bool) -> dict[Path, AnySampler]:
     """Return the replicates of a sampler by where their rows are written: OUT-001.csv and on."""
     from silosynth.common.estimate import load_replicates  # it needs scipy
 

@@ -14,8 +14,10 @@ from silosynth.common.schema import CodedAttribute, NumericAttribute, Schema, as
 from silosynth.common.values import Spread, per_unit
 
 
-def parse_conditions(texts: Iterable[str]) -> dict[str, str]:
+def parse_conditions(texts: Iterable[str], *, option: str = "--where") -> dict[str, str]:
     """Split ``attribute=value`` texts; raise InvalidArgument when one is none, or a twin.
+
+    ``option`` is what they were given by.
 
     >>> parse_conditions(["state=TX", "age=30..39"])
     {'state': 'TX', 'age': '30..39'}
@@ -26,7 +28,7 @@ def parse_conditions(texts: Iterable[str]) -> dict[str, str]:
         name = name.strip()
         if not (equals and name):
             raise InvalidArgument(
-                f"--where {text!r} is not a condition", hint="write it as 'attribute=value'"
+                f"{option} {text!r} is not a condition", hint="write it as 'attribute=value'"
             )
         if name in conditions:
             raise InvalidArgument(f"attribute {name!r} has two conditions", hint="keep one of them")

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.estimate.replicates import LEVEL, Interval, Replicated, interval_of
-from silosynth.common.sampler import Sampler, draw_batches
+from silosynth.common.estimate.apart import missed_covariance, squares_of
+from silosynth.common.estimate.replicates import (
+    LEVEL,
+    Interval,
+    Modelled,
+    Replicated,
+    interval_of,
+)
+from silosynth.common.sampler import draw_batches
 from silosynth.common.schema import Schema
 from silosynth.common.scores import (
     Column,
@@ -23,6 +30,7 @@ from silosynth.common.scores import (
 
 FEWEST_ROWS, MOST_ROWS = 20_000, 200_000
 _MOST_TERMS = 100
+_LEAST_SHARE = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +74,9 @@ def estimate_regression(
     value are left out. As many rows are drawn as were measured, within 20,000 and 200,000, unless
     ``rows`` says otherwise; of every replicate as many.
 
+    A label's coefficient is not known where its rows, or those that it is held against, have no
+    answer or all of them have it: whatever it came to would be the fit's own end.
+
     Raises InvalidArgument for columns that are not there or cannot be counted with.
     """
     samplers = (replicated.sampler, *replicated.others)
@@ -76,15 +87,18 @@ def estimate_regression(
     values = _read(tables, replicated.sampler.schema)
     design = _Design.of(values[0], formula)
     fits = [design.fit(side) for side in values]
-    return tuple(
+    missed = design.missed(values[0], sampler=replicated.sampler)
+    found = [
         interval_of(
             float(fits[0][place]),
             [float(fit[place]) for fit in fits[1:]],
             name=name,
             level=level,
+            missed=missed[place],
         )
         for place, name in enumerate(design.names)
-    )
+    ]
+    return tuple(replace(i, against=a) for i, a in zip(found, design.against, strict=True))
 
 
 def _check_names(formula: Formula, schema: Schema) -> None:
@@ -97,7 +111,7 @@ def _check_names(formula: Formula, schema: Schema) -> None:
             )
 
 
-def _draw(sampler: Sampler, names: Sequence[str], *, rows: int, seed: int) -> pa.Table:
+def _draw(sampler: Modelled, names: Sequence[str], *, rows: int, seed: int) -> pa.Table:
     """Return the columns of a regression, of rows of one sampler."""
     drawn = draw_batches(sampler, rows=rows, seed=seed)
     return pa.concat_tables([batch.select(names) for batch in drawn])
@@ -115,25 +129,29 @@ def _read(tables: Sequence[pa.Table], schema: Schema) -> tuple[Values, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Design:
-    """The columns of a regression: of each number its scale, of each list the labels that count."""
+    """The columns of a regression: of each number its scale, of each list the labels that count.
+
+    ``common`` is, of each list, the label that the others count against.
+    """
 
     formula: Formula
     scales: dict[str, float]
     labels: dict[str, tuple[str, ...]]
+    common: dict[str, str]
 
     @classmethod
     def of(cls, values: Values, formula: Formula) -> _Design:
         """Return the design that the sampler's own rows ask for."""
         columns = dict(zip(values.names, values.columns, strict=True))
         _check_target(columns[formula.target], formula)
-        scales, labels = {}, {}
+        scales, labels, common = {}, {}, {}
         for name in formula.terms:
             column = columns[name]
             if column.listed:
-                labels[name] = _labels(column)
+                common[name], labels[name] = _labels(column)
             else:
                 scales[name] = _scale(column)
-        design = cls(formula=formula, scales=scales, labels=labels)
+        design = cls(formula=formula, scales=scales, labels=labels, common=common)
         if len(design.names) > _MOST_TERMS:
             raise InvalidArgument(f"{len(design.names)} coefficients; {_MOST_TERMS} are most")
         return design
@@ -149,8 +167,19 @@ class _Design:
             )
         )
 
+    @property
+    def against(self) -> tuple[str, ...]:
+        """Return the label that each coefficient is held against, empty for a number."""
+        return tuple(
+            word
+            for name in self.formula.terms
+            for word in (
+                [""] if name in self.scales else [self.common[name]] * len(self.labels[name])
+            )
+        )
+
     def fit(self, values: Values) -> np.ndarray:
-        """Return (coefficients,) float64, in the columns' own units."""
+        """Return (coefficients,) float64, in the columns' own units; NaN where rows have none."""
         columns = dict(zip(values.names, values.columns, strict=True))
         used = [columns[name] for name in (self.formula.target, *self.formula.terms)]
         kept = np.flatnonzero(~np.any([c.missing for c in used], axis=0))
@@ -161,11 +190,66 @@ class _Design:
             inputs += self._inputs(columns[name].take(kept))
         design, target = np.stack(inputs, axis=1), columns[self.formula.target].take(kept)
         if self.formula.value is None:
+            answer = None
             found, _ = fit_linear(design, target.numbers)
         else:
-            found, _ = fit_logistic(design, _is(target, self.formula.value))
-        scaled: np.ndarray = found / self._units()
-        return scaled
+            answer = _is(target, self.formula.value)
+            found, _ = fit_logistic(design, answer)
+        scaled = found / self._units()
+        return np.where(self._known(design[:, 1:], answer), scaled, np.nan)
+
+    def _known(self, inputs: np.ndarray, answer: np.ndarray | None) -> np.ndarray:
+        """Return (coefficients,) bool, whether rows say anything of each; see the function above.
+
+        Args: answer: (rows,) of 0 and 1; None where a number is explained.
+        """
+        if answer is not None and not _differs(answer):
+            return np.zeros(inputs.shape[1], dtype=bool)
+        known, start = [], 0
+        for name in self.formula.terms:
+            if name in self.scales:
+                known.append(True)
+                start += 1
+                continue
+            mine = inputs[:, start : start + len(self.labels[name])] > 0
+            start += mine.shape[1]
+            common = _says(np.asarray(~mine.any(axis=1)), answer)
+            known += [common and _says(rows, answer) for rows in mine.T]
+        return np.array(known)
+
+    def missed(self, values: Values, *, sampler: Modelled) -> list[float]:
+        """Return the variance of each coefficient by what its column may hide of the target.
+
+        To first order, of each column by itself: the covariance over the column's own spread and,
+        of odds, over the answer's; of a label, that of its rows and of those it is held against.
+        """
+        columns = dict(zip(values.names, values.columns, strict=True))
+        target = columns[self.formula.target]
+        if self.formula.value is None:
+            spread, of_target = (
+                1.0,
+                squares_of(sampler, target.name, variance=float(np.nanvar(target.numbers))),
+            )
+        else:
+            share = _share_of(target, self.formula.value)
+            spread, of_target = share * (1 - share), squares_of(sampler, target.name)
+        found = []
+        for name in self.formula.terms:
+            pair = (target.name, name)
+            if name in self.scales:
+                own = self.scales[name] ** 2
+                squares = of_target * squares_of(sampler, name, variance=own)
+                parts = [missed_covariance(sampler, pair, squares=squares) / own**2]
+            else:
+                squares = of_target * squares_of(sampler, name)
+                one = missed_covariance(sampler, pair, squares=squares)
+                common = one / _share_of(columns[name], self.common[name]) ** 2
+                parts = [
+                    common + one / max(_share_of(columns[name], v), _LEAST_SHARE) ** 2
+                    for v in self.labels[name]
+                ]
+            found += [part / max(spread, _LEAST_SHARE) ** 2 for part in parts]
+        return found
 
     def _inputs(self, column: Column) -> list[np.ndarray]:
         """Return what a term puts in: a standardised number, or 0 and 1 a label."""
@@ -180,6 +264,21 @@ class _Design:
             for name in self.formula.terms
         ]
         return np.concatenate(units)
+
+
+def _share_of(column: Column, label: str) -> float:
+    """Return the share of rows of a list that have a label, of those that have any."""
+    return float(_is(column, label).sum()) / max(int((~column.missing).sum()), 1)
+
+
+def _says(rows: np.ndarray, answer: np.ndarray | None) -> bool:
+    """Say whether some rows are there, and some of them have the answer and some have not."""
+    return bool(rows.any()) and (answer is None or _differs(answer[rows]))
+
+
+def _differs(answer: np.ndarray) -> bool:
+    """Say whether 0 and 1 are both in an answer."""
+    return bool(answer.min() < answer.max())
 
 
 def _is(column: Column, label: str) -> np.ndarray:
@@ -206,14 +305,15 @@ def _check_target(column: Column, formula: Formula) -> None:
         )
 
 
-def _labels(column: Column) -> tuple[str, ...]:
-    """Return the labels that count against the commonest, in their own order."""
+def _labels(column: Column) -> tuple[str, tuple[str, ...]]:
+    """Return the commonest label, and those that count against it, in their own order."""
     counts = np.bincount(column.codes, minlength=1 + len(column.labels))[1:]
     there = [place for place, count in enumerate(counts) if count]
     if len(there) < 2:
         raise InvalidArgument(f"{column.name!r} has one value alone", hint="leave it out")
     common = max(there, key=lambda place: counts[place])
-    return tuple(column.labels[place] for place in there if place != common)
+    others = tuple(column.labels[place] for place in there if place != common)
+    return column.labels[common], others
 
 
 def _scale(column: Column) -> float:

@@ -20,7 +20,12 @@ from scipy.special import stdtrit
 from silosynth.common.digest import digest_of
 from silosynth.common.errors import InvalidArgument, InvalidSampler, OutputExists
 from silosynth.common.files import read_named
-from silosynth.common.sampler import Sampler, load_sampler, save_sampler
+from silosynth.common.sampler import (
+    Sampler,
+    TableSampler,
+    load_sampler,
+    save_sampler,
+)
 
 FORMAT = "silosynth-replicates"
 VERSION = 1
@@ -29,12 +34,16 @@ _INDEX = "replicates.json"
 _MOST_INDEX_BYTES = 100_000
 
 
+Modelled = Sampler | TableSampler
+"""What may have replicates: a tree, or a mixture in tables."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replicated:
     """A sampler and what the run might have come to instead."""
 
-    sampler: Sampler
-    others: tuple[Sampler, ...]
+    sampler: Modelled
+    others: tuple[Modelled, ...]
 
 
 def replicates_beside(sampler: Path) -> Path:
@@ -47,7 +56,7 @@ def has_replicates(sampler: Path) -> bool:
     return replicates_beside(sampler).is_dir()
 
 
-def save_replicates(sampler: Path, others: Iterable[Sampler], *, force: bool = False) -> Path:
+def save_replicates(sampler: Path, others: Iterable[Modelled], *, force: bool = False) -> Path:
     """Write replicates beside the file of their sampler, all or none; return the folder.
 
     Raises OutputExists where there are some already, unless ``force``.
@@ -98,11 +107,11 @@ def load_replicates(sampler: Path) -> Replicated:
     for path, digest, other in zip(paths, digests, others, strict=True):
         if digest_of(path.read_bytes()) != digest:
             raise InvalidSampler(f"{path}: was changed", hint="make the replicates again")
-        if other.schema.digest != loaded.schema.digest or not isinstance(other, Sampler):
+        if other.schema.digest != loaded.schema.digest or not isinstance(other, Modelled):
             raise InvalidSampler(f"{path}: is of another schema than {sampler}")
-    if not isinstance(loaded, Sampler):
+    if not isinstance(loaded, Modelled):
         raise InvalidSampler(f"{sampler}: a generator has no replicates")
-    return Replicated(sampler=loaded, others=tuple(o for o in others if isinstance(o, Sampler)))
+    return Replicated(sampler=loaded, others=tuple(o for o in others if isinstance(o, Modelled)))
 
 
 def _read_index(path: Path, *, of: Path) -> list[str]:
@@ -132,8 +141,9 @@ LEVEL = 0.95
 class Interval:
     """What is estimated of a group, its standard error, and the two ends of its interval.
 
-    ``group`` is what the rows have in common, empty for all. An end may be infinite and the
-    estimate NaN, where replicates do not have what is estimated.
+    ``group`` is what the rows have in common, empty for all; ``against`` the label that a label is
+    held against, empty for all else. An end may be infinite and the estimate NaN, where rows or
+    replicates do not have what is estimated.
     """
 
     name: str
@@ -142,6 +152,7 @@ class Interval:
     error: float
     low: float
     high: float
+    against: str = ""
 
 
 def check_level(level: float) -> None:
@@ -158,6 +169,7 @@ def interval_of(
     group: str = "",
     level: float = LEVEL,
     within: tuple[float, float] = (-math.inf, math.inf),
+    missed: float = 0.0,
 ) -> Interval:
     """Return the interval around an estimate whose replicates came to ``others``.
 
@@ -166,7 +178,7 @@ def interval_of(
     degrees of freedom; the rows drawn add nothing that could be named, for as many are drawn as
     one likes.
 
-    Args: within: what the estimate can be at all.
+    Args: within: what the estimate can be at all; missed: a variance that no replicate has.
     """
     check_level(level)
     known = all(map(math.isfinite, (estimate, *others)))
@@ -176,7 +188,7 @@ def interval_of(
             name=name, group=group, estimate=estimate, error=math.nan, low=low, high=high
         )
     count = len(others)
-    error = float(np.std(others, ddof=1)) * math.sqrt(1 + 1 / count)
+    error = math.sqrt(float(np.var(others, ddof=1)) * (1 + 1 / count) + missed)
     side = float(stdtrit(count - 1, (1 + level) / 2)) * error
     return Interval(
         name=name,

@@ -5,10 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from silosynth.common.codec import code_words
+from silosynth.common.codec import allowed_codes, code_words
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.estimate.replicates import LEVEL, Interval, Replicated, interval_of
-from silosynth.common.sampler import Sampler, probability_of
+from silosynth.common.estimate.apart import missed_variance
+from silosynth.common.estimate.replicates import (
+    LEVEL,
+    Interval,
+    Modelled,
+    Replicated,
+    interval_of,
+)
+from silosynth.common.sampler import probability_of, probability_within
 from silosynth.common.schema import Schema, as_numeric
 
 MOST_GROUPS = 1000
@@ -23,6 +30,9 @@ def estimate_share(
 ) -> tuple[Interval, ...]:
     """Estimate what share of people meets all of ``where``, of all and by each value of ``by``.
 
+    Columns that the model does not hold together may hang together by as much as the noise hid;
+    :func:`missed_variance` adds that to what replicates say.
+
     Raises InvalidArgument for conditions that no sampler takes, and for groups of a column that is
     not a list.
     """
@@ -34,12 +44,12 @@ def estimate_share(
     groups = [{}, *_groups(replicated.sampler.schema, by)]
     return tuple(
         interval_of(
-            _share(replicated.sampler, where, group),
-            [_share(s, where, group) for s in replicated.others],
+            *_shares(replicated, where, group),
             name=name,
             group=", ".join(f"{a}={v}" for a, v in group.items()),
             level=level,
             within=(0.0, 1.0),
+            missed=_missed(replicated.sampler, where, group),
         )
         for group in groups
     )
@@ -60,7 +70,27 @@ def _groups(schema: Schema, by: str | None) -> Sequence[Mapping[str, str]]:
     return [{by: value} for value in code_words(attribute)[: attribute.values]]
 
 
-def _share(sampler: Sampler, where: Mapping[str, str], group: Mapping[str, str]) -> float:
-    """Return the share among the rows of a group; NaN where the model has none of them."""
+def _shares(
+    replicated: Replicated, where: Mapping[str, str], group: Mapping[str, str]
+) -> tuple[float, list[float]]:
+    """Return the share among the rows of a group, and that of each replicate; NaN without rows.
+
+    Conditions are read once where no sampler says of itself how values lie inside codes.
+    """
+    both = {**group, **where}
+    samplers = (replicated.sampler, *replicated.others)
+    once = not any(s.spreads.keys() & both for s in samplers)
+    allowed = allowed_codes(replicated.sampler.schema, both, spreads=replicated.sampler.spreads)
+    shares = []
+    for sampler in samplers:
+        if not once:
+            allowed = allowed_codes(sampler.schema, both, spreads=sampler.spreads)
+        among = probability_within(sampler, {name: allowed[name] for name in group})
+        shares.append(probability_within(sampler, allowed) / among if among > 0 else math.nan)
+    return shares[0], shares[1:]
+
+
+def _missed(sampler: Modelled, where: Mapping[str, str], group: Mapping[str, str]) -> float:
+    """Return the variance that no replicate has, of a share among the rows of a group."""
     among = probability_of(sampler, group)
-    return probability_of(sampler, {**group, **where}) / among if among > 0 else math.nan
+    return missed_variance(sampler, {**group, **where}) / among**2 if among > 0 else 0.0

@@ -244,7 +244,7 @@ def _one_table_cells(
             f"phase {phase.name.value} asks for {paid} marginals of what silo {request.silo} "
             f"holds; the plan allows {phase.paid}"
         )
-    if len(set(request.queries)) != len(request.queries):
+    if len({(frozenset(c), level) for c, level in request.queries}) != len(request.queries):
         raise InvalidPlan(f"phase {phase.name.value} asks for a marginal twice")
     # A plan that renews keeps the bins of the last sampler's numbers, and looks at no values.
     renews = plan.renews is not None and not plan.values

@@ -177,6 +177,8 @@ OF_COLUMNS, OF_PAIRS = (
     ),
 )
 """What measures columns as they are, and pairs as they are, and not merged to screen them."""
+OF_ALL_PAIRS = (PhaseName.COARSE,)
+"""What looks at all pairs."""
 OF_VOTES = (PhaseName.VOTES_1, PhaseName.VOTES_2, PhaseName.VOTES_3)
 """What asks for votes, a round after the other."""
 OF_ALL_ATTRIBUTES = (

@@ -361,7 +361,7 @@ class Plan(PlanModel):
         for phase in self.phases:
             if phase.name == name:
                 return phase
-        raise InvalidPlan(f"plan {self.id} has no phase {name!r}")
+        raise InvalidPlan(f"plan {self.id} has no phase {str(name)!r}")
 
 
 def encode_plan(plan: Plan) -> bytes:

@@ -1,6 +1,6 @@
 from .autoregressive import AutoregressiveSampler
-from .cliques import clique_shares, code_shares
-from .condition import condition_on, probability_of
+from .cliques import clique_shares, code_shares, is_joined
+from .condition import condition_on, probability_of, probability_within
 from .conditional import (
     COMPONENT,
     SHARE_BITS,
@@ -70,6 +70,7 @@ __all__ = [
     "dump_sampler",
     "ending_of",
     "form_of_file",
+    "is_joined",
     "load_network",
     "load_sampler",
     "npy_header",
@@ -78,6 +79,7 @@ __all__ = [
     "parse_manifest",
     "parse_sampler",
     "probability_of",
+    "probability_within",
     "read_archive",
     "save_sampler",
     "shares",

@@ -10,7 +10,23 @@ from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidSampler
 from silosynth.common.sampler.condition import unfold
 from silosynth.common.sampler.conditional import COMPONENT, WHOLE
-from silosynth.common.sampler.sampler import Sampler
+from silosynth.common.sampler.mixture import TableSampler
+from silosynth.common.sampler.sampler import DrawsRows, Sampler
+
+
+def is_joined(sampler: DrawsRows, clique: Clique) -> bool:
+    """Say whether a sampler's model holds columns together, and not through others alone.
+
+    A tree does where one of its cliques has them all, a mixture, of tables or of trees, is fitted
+    to all pairs.
+    """
+    if len(clique) == 1 or isinstance(sampler, TableSampler):
+        return True
+    if not isinstance(sampler, Sampler):
+        return False
+    if sampler.components:
+        return True
+    return any({c.attribute, *c.given}.issuperset(clique) for c in sampler.conditionals)
 
 
 def clique_shares(sampler: Sampler) -> Iterator[tuple[Clique, np.ndarray]]:

@@ -77,12 +77,19 @@ def condition_on(
     )
 
 
-def probability_of(sampler: Sampler, where: Mapping[str, str]) -> float:
-    """Return the share of a graphical model's rows that meet every condition, 0 for none.
+def probability_of(sampler: Sampler | TableSampler, where: Mapping[str, str]) -> float:
+    """Return the share of a model's rows that meet every condition, 0 for none.
 
     Errors: InvalidArgument for what :func:`allowed_codes` refuses.
     """
     allowed = allowed_codes(sampler.schema, where, spreads=sampler.spreads)
+    return probability_within(sampler, allowed)
+
+
+def probability_within(sampler: Sampler | TableSampler, allowed: Mapping[str, np.ndarray]) -> float:
+    """Return the share of a model's rows that keep to codes; see :func:`allowed_codes`."""
+    if not isinstance(sampler, Sampler):
+        return sampler.probability(allowed)
     try:
         return _given(sampler, allowed)[1]
     except ZeroDivisionError:

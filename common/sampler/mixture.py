@@ -114,12 +114,8 @@ class DrawsMixture(DrawnAlike):
         Guarantees: exact for the mixture, without rejection; ``total`` is the expected number of
         such rows. Errors: InvalidArgument for conditions that no row meets.
         """
-        asked = allowed_codes(self.schema, where, spreads=self.spreads)
-        both = {name: share * self.allowed.get(name, 1.0) for name, share in asked.items()}
-        before = float(self.mixture().weights.sum())
-        narrowed: Self = replace(  # type: ignore[type-var]  # each of its kinds is a dataclass
-            self,
-            allowed={**self.allowed, **both},
+        narrowed = self._narrowed(
+            allowed_codes(self.schema, where, spreads=self.spreads),
             spreads=narrow_spreads(self.schema, where, spreads=self.spreads),
         )
         share = float(narrowed.mixture().weights.sum())
@@ -128,7 +124,21 @@ class DrawsMixture(DrawnAlike):
                 "no row of this sampler meets the conditions together",
                 hint="leave one of them out",
             )
+        before = float(self.mixture().weights.sum())
         return replace(narrowed, total=round(self.total * share / before))  # type: ignore[type-var]
+
+    def probability(self, allowed: Mapping[str, np.ndarray]) -> float:
+        """Return the share of the rows that keep to codes, 0 for none."""
+        left = self._narrowed(allowed, spreads=self.spreads).mixture().weights.sum()
+        return float(left / self.mixture().weights.sum())
+
+    def _narrowed(self, asked: Mapping[str, np.ndarray], *, spreads: Mapping[str, Spread]) -> Self:
+        """Return the sampler of the rows that keep to codes as well; its ``total`` is the same."""
+        both = {name: share * self.allowed.get(name, 1.0) for name, share in asked.items()}
+        narrowed: Self = replace(  # type: ignore[type-var]  # each of its kinds is a dataclass
+            self, allowed={**self.allowed, **both}, spreads=spreads
+        )
+        return narrowed
 
     def mixture(self) -> Mixture:
         """Return the mixture over working codes, given the conditions."""

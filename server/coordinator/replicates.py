@@ -16,9 +16,9 @@ import numpy as np
 
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.estimate import FEWEST, MOST
+from silosynth.common.estimate import FEWEST, MOST, Modelled
 from silosynth.common.measurement import Measurement
-from silosynth.common.sampler import AnySampler, Sampler, draw_codes
+from silosynth.common.sampler import draw_codes
 from silosynth.common.seeded import SeededWords, check_whole
 from silosynth.server.coordinator.state import State
 from silosynth.server.measuring import Carried
@@ -27,29 +27,31 @@ from silosynth.server.methods import METHODS, Outcome, finish_run
 _LEAST_ROWS = 1
 
 
-def draw_replicates(state: State, outcome: Outcome, *, count: int, seed: int) -> Iterator[Sampler]:
+def draw_replicates(state: State, outcome: Outcome, *, count: int, seed: int) -> Iterator[Modelled]:
     """Yield ``count`` samplers, each of a run as it might have gone; the seed gives the same.
 
     Which marginals a run measured, how it merged codes and where it cut numbers are taken as they
     are: that other noise would have chosen otherwise is not in the replicates.
 
-    Raises InvalidArgument where the method trains a generator: its rounds cannot be gone again
-    without the silos.
+    Raises InvalidArgument where the method trains a generator, whose rounds cannot be gone again
+    without the silos, asks for more than counts of rows, or for one cut of a pair alone: a copula
+    would be its own measure, and its intervals covered .65 of pairs of many codes.
     """
     check_whole(seed, name="the seed")
     if not FEWEST <= count <= MOST:
         raise InvalidArgument(f"{count} replicates are not between {FEWEST} and {MOST}")
-    draws = METHODS[state.plan.method].draws
-    if draws or not isinstance(outcome.sampler, Sampler):
-        made = "trained a generator" if draws else "fitted a mixture"
+    recipe, sampler = METHODS[state.plan.method], outcome.sampler
+    if recipe.draws or not recipe.replicates or not isinstance(sampler, Modelled):
+        made = "trained a generator" if recipe.draws else "asked for less than counts of pairs"
+        have = [m.value for m, r in METHODS.items() if r.replicates and not r.draws]
         raise InvalidArgument(
             f"a run of {state.plan.method.value} has no replicates: it {made}",
-            hint="independent, mst and aim have them",
+            hint=f"{', '.join(have)} have them",
         )
     known = state.known()
     for index in range(count):
         words = SeededWords(seed=seed, purpose="replicates", index=index << 32)
-        codes = _people(outcome.sampler, words, seed=seed, index=index)
+        codes = _people(sampler, words, seed=seed, index=index)
         again = {
             phase: tuple(_measure(m, codes, known.schema.domain, words) for m in measured)
             for phase, measured in known.measured.items()
@@ -58,12 +60,12 @@ def draw_replicates(state: State, outcome: Outcome, *, count: int, seed: int) ->
         found = finish_run(
             replace(known, measured=again, merging=known.merged_by, carried=carried)
         ).sampler
-        assert isinstance(found, Sampler)  # what is no generator is a graphical model
+        assert isinstance(found, Modelled)  # a method hands out one kind alone
         yield replace(found, schema=state.table, spreads=state.spreads)
 
 
 def _people(
-    sampler: AnySampler, words: SeededWords, *, seed: int, index: int
+    sampler: Modelled, words: SeededWords, *, seed: int, index: int
 ) -> tuple[np.ndarray, ...]:
     """Return the codes of other people: rows of the sampler, drawn with replacement.
 

@@ -136,5 +136,6 @@ RECIPE = Recipe(
     options=Copula,
     ask=_ask,
     finish=_finish,
+    replicates=False,
     components=lambda _: COPULA_COMPONENTS,
 )

@@ -271,8 +271,10 @@ class Recipe:
     """One method: its options, what each phase after the first asks, and what is made of it all.
 
     ``describe`` says in lines what a plan's table of phases does not; ``draws`` tells that the
-    result is a trained generator, ``wants`` which candidates have to be made before a phase,
-    ``components`` how many a mixture that is handed out has at most; nought where none is.
+    result is a trained generator, ``replicates`` that runs as they might have gone can be made of
+    its counts, and say how far off its result is, ``wants`` which candidates have to be made
+    before a phase, ``components`` how many a mixture that is handed out has at most; nought where
+    none is.
     """
 
     name: Method
@@ -282,6 +284,7 @@ class Recipe:
     flags: type[Flags] | None = None
     describe: Callable[[Plan], Iterator[str]] = _nothing
     draws: bool = False
+    replicates: bool = True
     wants: Callable[[PhaseName, Known], Wanted | None] = _nothing_wanted
     components: Callable[[Plan], int] = lambda _: 0
 

@@ -118,8 +118,7 @@ def _advise_wide(schema: Schema) -> Advice:
     return Advice(
         method=Method.MIXTURE,
         reason=f"{width} attributes make {pairs:,} pairs, which say more when all are fitted at "
-        "once than by themselves; replicates for intervals and impossible combinations want "
-        f"--method {Method.AIM.value}",
+        f"once than by themselves; impossible combinations want --method {Method.AIM.value}",
     )
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from silosynth.common.estimate import Interval
 
 
+_SHOWN = 4
+
+
 def estimate_command(
     path: Annotated[Path, typer.Argument(metavar="SAMPLER", help="A sampler with replicates.")],
     share: Annotated[
@@ -43,15 +46,18 @@ def estimate_command(
     from silosynth.common.estimate import (
         estimate_regression,
         estimate_share,
+        lists_merged,
         load_replicates,
+        pairs_apart,
         parse_formula,
     )
+    from silosynth.common.sampler import TableSampler
 
     if bool(share) == bool(regress):
         raise InvalidArgument("nothing is asked for, or two things", hint="--share or --regress")
     if by and not share:
         raise InvalidArgument("--by goes with --share", hint="give a regression the column as term")
-    where = parse_conditions(share or ())
+    where = parse_conditions(share or (), option="--share")
     formula = parse_formula(regress) if regress else None
     replicated = load_replicates(path)
     found = (
@@ -59,17 +65,30 @@ def estimate_command(
         if formula is None
         else estimate_regression(replicated, formula, seed=seed, level=level)
     )
+    model = replicated.sampler
+    if formula is None:
+        names = [*where, *([by] if by else [])]
+        apart = pairs_apart(model, names)
+    else:
+        names = [formula.target, *formula.terms]
+        apart = tuple(p for term in formula.terms for p in pairs_apart(model, (names[0], term)))
+    merged = lists_merged(model, names)
     _show(found, title=regress or found[0].name, level=level)
-    say(
-        f"from {len(replicated.others)} replicates of {path}; other noise might have chosen other "
-        "pairs to measure, which intervals do not hold"
+    _explain(found, apart=apart, merged=merged)
+    lost = (
+        "a mixture takes for noise what noise hides"
+        if isinstance(model, TableSampler)
+        else "other noise might have chosen other pairs to measure"
     )
+    say(f"from {len(replicated.others)} replicates of {path}; {lost}, which intervals do not hold")
     emit(
         {
             "sampler": str(path),
             "level": level,
             "replicates": len(replicated.others),
             "intervals": [_plain(i) for i in found],
+            "apart": [list(pair) for pair in apart],
+            "merged": list(merged),
         },
         as_json=as_json,
     )
@@ -80,6 +99,30 @@ def _show(found: Sequence[Interval], *, title: str, level: float) -> None:
     header = ("of", "estimate", f"{level:.0%} from", "to")
     rows = [(i.group or ("all" if i.name == title else i.name), *_numbers(i)) for i in found]
     show_table(title, header, rows)
+
+
+def _explain(
+    found: Sequence[Interval], *, apart: Sequence[tuple[str, str]], merged: Sequence[str]
+) -> None:
+    """Say what labels are held against, and which columns and values the model does not know."""
+    against = {i.name.partition("=")[0]: i.against for i in found if i.against}
+    if against:
+        say("labels are held against " + ", ".join(f"{n}={v}" for n, v in against.items()))
+    if any(not math.isfinite(i.error) for i in found):
+        say("not known: too few rows have it, in the sampler or in a replicate")
+    if merged:
+        say(
+            f"rare values of {', '.join(merged)} were merged before pairs were asked: merged ones "
+            "go with other columns alike, and what differs between them is in no interval"
+        )
+    if apart:
+        shown = ", ".join(f"{a} and {b}" for a, b in apart[:_SHOWN])
+        more = f", and {len(apart) - _SHOWN} more pairs" if len(apart) > _SHOWN else ""
+        say(
+            f"the model does not hold together {shown}{more}: it knows them through other columns "
+            "or takes them for independent; intervals are as wide as what noise may have hidden "
+            "between them"
+        )
 
 
 def _numbers(interval: Interval) -> tuple[str, ...]:

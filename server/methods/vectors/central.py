@@ -179,5 +179,6 @@ RECIPE = Recipe(
     ask=_ask,
     finish=_finish,
     describe=_describe,
+    replicates=False,
     components=lambda _: CENTRAL_COMPONENTS,
 )

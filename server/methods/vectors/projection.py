@@ -195,5 +195,6 @@ RECIPE = Recipe(
     ask=_ask,
     finish=_finish,
     describe=_describe,
+    replicates=False,
     components=lambda _: PROJECTED_COMPONENTS,
 )

@@ -291,6 +291,7 @@ RECIPE = Recipe(
     ask=_ask,
     finish=_finish,
     describe=_describe,
+    replicates=False,
     wants=_wants,
     components=lambda plan: _settings_of(plan).candidates,
 )

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import t as student
 
+from silosynth.common.certificate import certify_plan
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument, InvalidSampler, OutputExists
 from silosynth.common.estimate import (
     estimate_regression,
     estimate_share,
+    lists_merged,
     load_replicates,
+    pairs_apart,
     parse_formula,
     save_replicates,
 )
@@ -27,9 +31,11 @@ from silosynth.common.sampler import (
     condition_on,
     probability_of,
     save_sampler,
+    shares_within,
 )
 from silosynth.common.schema import parse_schema
 from tests.common.sampler.test_given import made_sampler
+from tests.support.fakes import small_plan
 
 PEOPLE = parse_schema(
     {
@@ -118,11 +124,144 @@ def test_a_group_that_a_replicate_lacks_is_not_known() -> None:
 def test_a_logistic_regression_finds_its_coefficients_in_their_units() -> None:
     found = estimate_regression(around(), parse_formula("smoker=yes ~ age + region"), rows=200_000)
     assert [i.name for i in found] == ["age", "region=s"] or found[1].name == "region=n"
+    assert [i.against for i in found] == ["", "n" if found[1].name == "region=s" else "s"]
     sign = 1 if found[1].name == "region=s" else -1
     for interval, truth in zip(found, (SLOPE, sign * SOUTH), strict=True):
         assert interval.estimate == pytest.approx(truth, abs=0.04)
         assert interval.low < truth < interval.high
         assert interval.error > 0.1
+
+
+def rare(share: float, *, smokers: float = 0.0) -> Sampler:
+    """Return a sampler in which few people are of the south, and of them so many smoke."""
+    north, south = 1 - share, share
+    joint = np.array([[0.7 * north, 0.3 * north], [(1 - smokers) * south, smokers * south]])
+    shares = np.stack([joint] * 4, axis=1) / 4
+    return build_sampler(
+        schema=PEOPLE,
+        grouping=Grouping(),
+        within={},
+        nodes=[
+            CliqueMarginal(clique=("region", "age", "smoker"), separator=(), values=shares.ravel()),
+            CliqueMarginal(clique=("born",), separator=(), values=np.ones(4)),
+            CliqueMarginal(clique=("one",), separator=(), values=np.array([1.0, 1.0])),
+        ],
+        total=1e5,
+        certificate={"epsilon": 1.0},
+        plan_digest="sha256:" + "ab" * 32,
+    )
+
+
+def test_a_coefficient_of_a_label_without_both_answers_is_not_known() -> None:
+    """A fit ends somewhere there, at about the same place in every replicate."""
+    formula = parse_formula("smoker=yes ~ age + region")
+    none = Replicated(sampler=rare(0.001), others=(rare(0.001), rare(0.002)))
+    age, south = estimate_regression(none, formula, rows=20_000)
+    assert south.name == "region=s"
+    assert math.isnan(south.estimate)
+    assert (south.low, south.high) == (-math.inf, math.inf)
+    assert math.isfinite(age.low)
+    assert math.isfinite(age.high)
+    one = Replicated(sampler=rare(0.01, smokers=0.5), others=(rare(0.01), rare(0.02, smokers=0.5)))
+    south = estimate_regression(one, formula, rows=20_000)[1]
+    assert math.isfinite(south.estimate)
+    assert (south.low, south.high) == (-math.inf, math.inf)
+
+
+def test_columns_that_the_model_holds_apart_are_named() -> None:
+    sampler = people()
+    assert pairs_apart(sampler, ("region", "age", "smoker")) == ()
+    assert pairs_apart(sampler, ("one", "region", "one")) == (("one", "region"),)
+
+
+def test_lists_whose_rare_values_are_merged_are_named() -> None:
+    sampler = made_sampler(0)
+    assert set(sampler.grouping.groups) == {"age"}  # a number: its bins are merged, and said so
+    assert lists_merged(sampler, ("grade", "sex", "age")) == ()
+    listed = build_sampler(
+        schema=PEOPLE,
+        grouping=Grouping(groups={"region": (0, 0)}),
+        within={"region": shares_within(np.array([3.0, 1.0]), groups=np.zeros(2, int), name="r")},
+        nodes=[
+            CliqueMarginal(clique=(a.name,), separator=(), values=np.ones(1 if i == 0 else a.size))
+            for i, a in enumerate(PEOPLE.coded)
+        ],
+        total=100.0,
+        certificate={"epsilon": 1.0},
+        plan_digest="sha256:" + "ab" * 32,
+    )
+    assert lists_merged(listed, ("smoker", "region", "age", "region")) == ("region",)
+
+
+def test_a_share_over_columns_that_are_apart_has_the_noise_that_they_were_looked_at_with() -> None:
+    certificate, replicated = certify_plan(small_plan()), around()
+    sampler = replace(replicated.sampler, certificate=certificate.model_dump(mode="json"))
+    told = Replicated(sampler=sampler, others=replicated.others)
+    for where in ({"smoker": "yes"}, {"smoker": "yes", "region": "n"}):
+        assert estimate_share(told, where) == estimate_share(replicated, where)
+    # Of a table of 2 x 2 cells a quarter of the noise is in what its 1-ways do not say.
+    # Two thirds of that may have been hidden.
+    hidden = math.sqrt(certificate.cell_noise["coarse"] * 2 / 3) / 1e5
+    error = hidden / 2
+    found = estimate_share(told, {"one": "x", "region": "n"})[0]
+    before = estimate_share(replicated, {"one": "x", "region": "n"})[0]
+    assert found.estimate == before.estimate
+    assert found.error**2 == pytest.approx(before.error**2 + error**2, rel=1e-6)
+    group = estimate_share(told, {"one": "x"}, by="region")[1]
+    assert group.error == pytest.approx(error / probability_of(sampler, {"region": "n"}), rel=1e-6)
+
+
+def test_a_coefficient_of_columns_that_are_apart_has_that_noise_as_well() -> None:
+    """By hand: the covariance's over the column's spread, and the answer's where it has odds."""
+    certificate = certify_plan(small_plan())
+    hidden = certificate.cell_noise["coarse"] * 2 / 3 / 1e5**2
+    told, plain = (
+        Replicated(
+            sampler=replace(two_of_one(), certificate=facts), others=(two_of_one(), two_of_one())
+        )
+        for facts in (certificate.model_dump(mode="json"), {"epsilon": 1.0})
+    )
+    share = 0.3  # of those who smoke, of each age
+    expected = {
+        # Of numbers in four groups: 4 times the variance, 1.25, and half of the answer's cells.
+        "smoker=yes ~ age": 4 * 1.25 / 2 / (1.25 * share * (1 - share)) ** 2,
+        # Of one label of two against the other: half of each.
+        "smoker=yes ~ one": 2 * (1 / 2) * (1 / 2) / 0.5**2 / (share * (1 - share)) ** 2,
+        "age ~ one": 2 * 4 * 1.25 * (1 / 2) / 0.5**2,
+    }
+    for text, squares in expected.items():
+        found, before = (
+            estimate_regression(r, parse_formula(text), rows=50_000)[0] for r in (told, plain)
+        )
+        assert found.error**2 - before.error**2 == pytest.approx(hidden * squares, rel=0.05)
+    found, before = (
+        estimate_regression(r, parse_formula("smoker=yes ~ region"), rows=20_000)[0]
+        for r in (told, plain)
+    )
+    assert found == before
+
+
+def two_of_one() -> Sampler:
+    """Return a sampler of three parts that know nothing of one another."""
+    north, south = 0.3 * np.array([0.5, 0.5]), 0.7 * np.array([0.5, 0.5])
+    return build_sampler(
+        schema=PEOPLE,
+        grouping=Grouping(),
+        within={},
+        nodes=[
+            CliqueMarginal(
+                clique=("region", "smoker"),
+                separator=(),
+                values=np.stack([south, north], axis=1).ravel(),
+            ),
+            CliqueMarginal(clique=("age",), separator=(), values=np.ones(4)),
+            CliqueMarginal(clique=("born",), separator=(), values=np.ones(4)),
+            CliqueMarginal(clique=("one",), separator=(), values=np.ones(2)),
+        ],
+        total=1e5,
+        certificate={"epsilon": 1.0},
+        plan_digest="sha256:" + "ab" * 32,
+    )
 
 
 def test_a_linear_regression_counts_in_the_columns_own_unit() -> None:

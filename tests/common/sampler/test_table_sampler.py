@@ -19,6 +19,7 @@ from silosynth.common.sampler import (
     load_sampler,
     pack,
     parse_sampler,
+    probability_of,
     save_sampler,
     shares,
     shares_within,
@@ -78,6 +79,16 @@ def test_conditions_are_exact() -> None:
     assert np.abs(found - wanted / wanted.sum()).max() < 0.005
     assert not found[wanted == 0].any()
     assert given.total == pytest.approx(1000 * wanted.sum(), abs=1)
+
+
+@pytest.mark.parametrize("where", [{}, {"sex": "f"}, {"sex": "f", "age": "30..59"}])
+def test_a_probability_is_what_a_condition_leaves_of_all_rows(where: dict[str, str]) -> None:
+    sampler = made_sampler(total=10**9)
+    left = condition_on(sampler, where).total / sampler.total
+    assert probability_of(sampler, where) == pytest.approx(left, abs=1e-8)
+    given = condition_on(sampler, {"sex": "f"})
+    both = probability_of(sampler, where | {"sex": "f"}) / probability_of(sampler, {"sex": "f"})
+    assert probability_of(given, where) == pytest.approx(both, abs=1e-8)
 
 
 def test_a_file_holds_it_byte_for_byte(tmp_path: Path) -> None:

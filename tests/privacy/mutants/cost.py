@@ -9,6 +9,9 @@ REQUEST, COST = (
     "common/accounting/noise.py",
 )
 LIMITS, PLANS = "tests/privacy/test_plan_limits.py::", "tests/common/plan/test_plan.py::"
+ROUNDS = (
+    "tests/faults/test_hostile_rounds.py::test_no_phase_about_pairs_asks_more_than_was_approved"
+)
 SUMS = "tests/privacy/test_sum_attacks.py::"
 BEYOND = LIMITS + "test_a_signed_request_beyond_its_plan_is_refused_and_not_charged"
 STATED = LIMITS + "test_all_sessions_of_a_sum_are_within_what_the_certificate_states"
@@ -25,6 +28,7 @@ _TOO_MANY = """if len(request.queries) > phase.marginals:
         )
     if (paid := plan.paid([c for c, _ in request.queries], silo=request.silo)) > phase.paid:"""
 """What a phase may ask stands twice: of all that is asked, and of what one silo holds."""
+_TWICE = "if len({(frozenset(c), level) for c, level in request.queries}) != len(request.queries):"
 MUTANTS = (
     Mutant(
         name="one marginal too many",
@@ -41,10 +45,11 @@ MUTANTS = (
     Mutant(
         name="a marginal twice",
         path=REQUEST,
-        old="if len(set(request.queries)) != len(request.queries):",
+        old=_TWICE,
         new="if not request.queries:",
         killed_by=(
             BEYOND + "[a marginal twice]",
+            ROUNDS + "[mixture-a pair and its reverse]",
             PLANS + "test_a_request_that_is_not_the_plans_is_refused",
         ),
     ),

@@ -10,14 +10,15 @@ import pytest
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import Method
-from silosynth.common.sampler import Sampler
+from silosynth.common.sampler import AnySampler, Sampler, TableSampler, probability_of
 from silosynth.server.coordinator import State, draw_replicates, finish
 from tests.server.coordinator.test_coordinator import finished_state
 from tests.support.fakes import small_plan
 
 
-def _shares(sampler: Sampler) -> np.ndarray:
+def _shares(sampler: AnySampler) -> np.ndarray:
     """Return the probability of each code of the attribute that is drawn first."""
+    assert isinstance(sampler, Sampler)
     ends = sampler.conditionals[0].ends[0].astype(float)
     return np.diff(ends, prepend=0) / ends[-1]
 
@@ -78,6 +79,32 @@ def test_too_few_and_too_many_are_refused(count: int) -> None:
     state = finished_state(small_plan())
     with pytest.raises(InvalidArgument, match="replicates are not between 2 and 200"):
         next(draw_replicates(state, finish(state), count=count, seed=1))
+
+
+def test_a_mixture_has_replicates_that_differ_as_samples_and_noise_do() -> None:
+    state = finished_state(small_plan(method="mixture"))
+    outcome = finish(state)
+    assert isinstance(outcome.sampler, TableSampler)
+    where = {"ill": "true"}
+    found = []
+    for sampler in draw_replicates(state, outcome, count=8, seed=1):
+        assert isinstance(sampler, TableSampler)
+        assert sampler.schema == outcome.sampler.schema
+        found.append(probability_of(sampler, where))
+    share, total = probability_of(outcome.sampler, where), outcome.sampler.total
+    people = np.sqrt(share * (1 - share) / total)
+    assert np.mean(found) == pytest.approx(share, abs=4 * people)
+    assert 0.3 * people < np.std(found) < 6 * people
+
+
+def test_a_copula_has_none() -> None:
+    """Its pairs are one cut each: intervals of pairs of many codes covered .65."""
+    state = finished_state(small_plan(method="copula"))
+    with pytest.raises(InvalidArgument, match="it asked for less than counts of pairs") as refused:
+        next(draw_replicates(state, finish(state), count=2, seed=1))
+    assert refused.value.hint is not None
+    assert "mixture" in refused.value.hint
+    assert "copula" not in refused.value.hint
 
 
 def test_a_generator_has_none() -> None:
