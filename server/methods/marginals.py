@@ -280,7 +280,13 @@ def measured_levels(known: Known, *, grouping: Grouping) -> Levels:
         over(steady.get(m.clique, m) for m in known.one_way),
         over((*known.measured[PhaseName.COARSE], *rounds_measured(known.measured))),
         domain=grouping.domain(domain),
+        rising=rising(known.schema),
     )
+
+
+def rising(schema: Schema) -> list[bool]:
+    """Say of each attribute whether its codes stand in an order."""
+    return [bool(attribute.rising) for attribute in schema.coded]
 
 
 def shares_of(schema: Schema, terms: Terms) -> Shares:

@@ -6,6 +6,7 @@ smoothed, is chosen from the released pairs themselves, see :mod:`silosynth.serv
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -29,6 +30,7 @@ from silosynth.server.methods.marginals import (
     finish_trees,
     gather,
     most_cells,
+    rising,
     shares_of,
 )
 from silosynth.server.methods.method import (
@@ -115,17 +117,17 @@ def _finish(known: Known) -> Outcome:
     grouping = _grouping(known)
     over = grouping.domain(known.schema.domain)
     pairs = gather(known, known.one_way, grouping=grouping, over=over)
-    fitted = choose(pairs, candidates(known.plan)).fit(pairs)
+    fitted = choose(pairs, candidates(known.plan, order=rising(known.schema))).fit(pairs)
     if isinstance(fitted, Products):
         return finish_mixture(known, fitted, grouping=grouping, total=pairs.total)
     return finish_trees(known, fitted, grouping=grouping, total=pairs.total)
 
 
-def candidates(plan: Plan) -> tuple[Candidate, ...]:
+def candidates(plan: Plan, *, order: Sequence[bool]) -> tuple[Candidate, ...]:
     """Return all models that are compared: no dependence, a copula, and a mixture of forests."""
 
     def mixture(pairs: NoisedPairs) -> Trees:
-        levels = Levels.of_pairs(pairs, denoise(pairs))
+        levels = Levels.of_pairs(pairs, denoise(pairs), rising=order)
         settings = Settings.of_codes(len(pairs.shares), steps=STEPS, smoothing=SMOOTHING)
         cells = most_cells(plan, components=settings.components)
         return fit_trees(levels, settings=settings, most_cells=cells)

@@ -44,13 +44,15 @@ class Pair:
 class Levels:
     """What a mixture is fitted to, in shares of ``total`` rows.
 
-    ``shares`` is (codes,) the 1-ways. A column is a group of an attribute's codes: ``members`` is
-    (2, entries) int64, each entry a code and a column that it is in, columns rising. ``table`` and
-    ``weight`` are (columns, columns) float32, the shares of cells and how surely they are known
-    beside one whose noise is ``typical``; nought where nothing is.
+    ``rising`` says of which attributes codes stand in an order, ``shares`` is (codes,) the 1-ways.
+    A column is a group of an attribute's codes: ``members`` is (2, entries) int64, each entry a
+    code and a column that it is in, columns rising. ``table`` and ``weight`` are (columns, columns)
+    float32, the shares of cells and how surely they are known beside one whose noise is
+    ``typical``; nought where nothing is.
     """
 
     sizes: tuple[int, ...]
+    rising: tuple[bool, ...]
     total: float
     shares: np.ndarray
     pairs: tuple[Pair, ...]
@@ -60,7 +62,9 @@ class Levels:
     typical: float
 
     @classmethod
-    def of_pairs(cls, pairs: NoisedPairs, covariance: np.ndarray) -> Levels:
+    def of_pairs(
+        cls, pairs: NoisedPairs, covariance: np.ndarray, *, rising: Sequence[bool]
+    ) -> Levels:
         """Return all pairs of a table over the same codes, with what is fitted to in their place.
 
         Args: covariance: (codes, codes), that of ``pairs`` or one with less noise.
@@ -70,6 +74,7 @@ class Levels:
         codes = len(pairs.shares)
         return cls(
             sizes=pairs.sizes,
+            rising=tuple(rising),
             total=pairs.total,
             shares=pairs.shares,
             pairs=tuple(_blocks(pairs)),
@@ -81,7 +86,12 @@ class Levels:
 
     @classmethod
     def of_measurements(
-        cls, one_way: Sequence[Measurement], pairs: Iterable[Measurement], *, domain: Domain
+        cls,
+        one_way: Sequence[Measurement],
+        pairs: Iterable[Measurement],
+        *,
+        domain: Domain,
+        rising: Sequence[bool],
     ) -> Levels:
         """Return 1-ways over ``domain`` and pairs over groups of its codes, as one matrix.
 
@@ -114,6 +124,7 @@ class Levels:
         table = np.where(weight > 0, table / np.where(weight > 0, weight, 1.0), 0.0)
         return cls(
             sizes=domain.shape,
+            rising=tuple(rising),
             total=total,
             shares=np.concatenate([nearest_shares(alone[a]) for a in domain.attributes]),
             pairs=tuple(found),

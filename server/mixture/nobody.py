@@ -1,10 +1,11 @@
 """Which cells of a noised pair hold nearly nobody, and which of them an edge may forbid.
 
 A cell is empty with one chance, and otherwise holds a count that falls exponentially, about as many
-rows as independent attributes put there; both are fitted to all cells of the pair. Beside that
-stands the nearest table without negative counts that has the 1-ways: where one cell has all rows of
-a code, the others can have none, however noisy they are. A cell is taken for empty where it is
-probably so and one of the two leaves it a tenth of the independent rows. Post-processing.
+rows as independent attributes put there; both are fitted to all cells of the pair. Along codes in
+an order a cell's chance leans on its neighbours', as where one is empty the next often is. Beside
+that stands the nearest table without negative counts that has the 1-ways: where one cell has all
+rows of a code, the others can have none, however noisy they are. A cell is taken for empty where it
+is probably so and one of the two leaves it a tenth of the independent rows. Post-processing.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ MOST_LOOKED_AT = 1000
 """Pairs of attributes: those that most may be kept out of."""
 _ITERATIONS, _PROJECTIONS = 30, 60
 _MOST_EMPTY = 0.97
+_SHARES = (0.001, 0.99)
+_ALONE_FIRST, _LEAST_IN_ORDER, _DRAWN = 10, 7, 8.0
+"""Rounds before cells lean on neighbours, in an order of so many codes; and of how many cells the
+share of all is worth beside them."""
 _SEED = 1
 _LOWEST = -30.0
 """Deviations: below, densities of a normal are nought to a computer."""
@@ -125,9 +130,10 @@ def _allowed(levels: Levels, pairs: Iterable[Pair]) -> Iterator[tuple[tuple[int,
         alone = _alone(levels, pair, 0) * levels.total, _alone(levels, pair, 1) * levels.total
         counts, deviation = pair.table * levels.total, pair.deviation * levels.total
         noise = random.normal(size=counts.shape) * deviation
-        if not is_shown(counts, alone=alone, deviation=deviation, noise=noise):
+        rising = levels.rising[pair.left], levels.rising[pair.right]
+        if not is_shown(counts, alone=alone, deviation=deviation, rising=rising, noise=noise):
             continue
-        empty = empty_cells(counts, alone=alone, deviation=deviation)
+        empty = empty_cells(counts, alone=alone, deviation=deviation, rising=rising)
         edge = pair.left, pair.right
         found[edge] = found.get(edge, np.True_) & ~empty[np.ix_(*pair.groups)]
     for edge, mask in found.items():
@@ -141,6 +147,7 @@ def is_shown(
     *,
     alone: tuple[np.ndarray, np.ndarray],
     deviation: float,
+    rising: tuple[bool, bool] = (False, False),
     noise: np.ndarray,
 ) -> bool:
     """Say whether cells that one sight of noised counts takes for empty are so in another.
@@ -153,7 +160,7 @@ def is_shown(
     Source: data fission, Leiner, Duan, Wasserman and Ramdas 2025, example 1.
     """
     twice = np.sqrt(2.0) * deviation
-    empty = empty_cells(counts + noise, alone=alone, deviation=twice)
+    empty = empty_cells(counts + noise, alone=alone, deviation=twice, rising=rising)
     expected = float(np.outer(*alone)[empty].sum()) / max(float(alone[0].sum()), 1.0)
     there = float((counts - noise)[empty].sum())
     chance = twice * np.sqrt(empty.sum())
@@ -161,15 +168,20 @@ def is_shown(
 
 
 def empty_cells(
-    counts: np.ndarray, *, alone: tuple[np.ndarray, np.ndarray], deviation: float
+    counts: np.ndarray,
+    *,
+    alone: tuple[np.ndarray, np.ndarray],
+    deviation: float,
+    rising: tuple[bool, bool] = (False, False),
 ) -> np.ndarray:
     """Return (left, right) bool: the cells of noised counts that are taken for empty.
 
-    Args: alone: the counts of each side's codes. deviation: of the noise in a cell.
+    Args: alone: the counts of each side's codes. deviation: of the noise in a cell. rising: whether
+        the codes of each side stand in an order.
     """
     total = max(float(alone[0].sum()), 1.0)
     expected = np.maximum(np.outer(*alone) / total, 1e-9)
-    chance, rows = _by_chance(counts, expected=expected, deviation=deviation)
+    chance, rows = _by_chance(counts, expected=expected, deviation=deviation, rising=rising)
     few = rows < MOST_LEFT * expected
     few |= nearest_table(counts, alone=alone) < MOST_LEFT * expected
     empty: np.ndarray = few & (chance > LEAST_CHANCE)
@@ -177,7 +189,7 @@ def empty_cells(
 
 
 def _by_chance(
-    counts: np.ndarray, *, expected: np.ndarray, deviation: float
+    counts: np.ndarray, *, expected: np.ndarray, deviation: float, rising: tuple[bool, bool]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return, by cell, the chance that it is empty, and how many rows it is expected to hold.
 
@@ -185,17 +197,45 @@ def _by_chance(
     1977), each cell weighed by how far what is expected there stands out of the noise.
     """
     telling = expected / (expected + deviation)
-    share = 0.5
-    for _ in range(_ITERATIONS):
-        mean = expected / (1.0 - min(share, _MOST_EMPTY))
+    share: float | np.ndarray = 0.5
+    for step in range(_ITERATIONS):
+        mean = expected / (1.0 - np.minimum(share, _MOST_EMPTY))
         z = np.maximum(counts / deviation - deviation / mean, _LOWEST)
         # Both densities are divided by that of a normal about 0, which is never far from either.
         log_ratio = np.log(deviation / mean) + 0.5 * np.log(2.0 * np.pi) + 0.5 * z**2 + log_ndtr(z)
         odds = (1.0 - share) / share * np.exp(np.clip(log_ratio, -700.0, 700.0))
         chance = 1.0 / (1.0 + odds)
-        share = float(np.clip((chance * telling).sum() / telling.sum(), 0.001, 0.99))
+        share = float(np.clip((chance * telling).sum() / telling.sum(), *_SHARES))
+        if step >= _ALONE_FIRST:
+            share = _leaning(chance, telling, share=share, rising=rising)
     inside = z + np.exp(-0.5 * z**2 - 0.5 * np.log(2.0 * np.pi) - log_ndtr(z))
     return chance, (1.0 - chance) * np.maximum(inside, 0.0) * deviation
+
+
+def _leaning(
+    chance: np.ndarray, telling: np.ndarray, *, share: float, rising: tuple[bool, bool]
+) -> float | np.ndarray:
+    """Return the share of empty cells about each cell, drawn to that of all by eight cells' worth.
+
+    About a cell are itself and, in an order of more than a few codes, its neighbours at half.
+    """
+    held, weight = chance * telling, telling
+    near = [axis for axis in (0, 1) if rising[axis] and chance.shape[axis] >= _LEAST_IN_ORDER]
+    for axis in near:
+        held, weight = _with_neighbours(held, axis), _with_neighbours(weight, axis)
+    if not near:
+        return share
+    found: np.ndarray = np.clip((held + _DRAWN * share) / (weight + _DRAWN), *_SHARES)
+    return found
+
+
+def _with_neighbours(cells: np.ndarray, axis: int) -> np.ndarray:
+    """Return twice each cell and once its two neighbours along an axis."""
+    lines = np.moveaxis(cells, axis, 0)
+    sums = 2.0 * lines
+    sums[1:] += lines[:-1]
+    sums[:-1] += lines[1:]
+    return np.moveaxis(sums, 0, axis)
 
 
 def nearest_table(counts: np.ndarray, *, alone: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

@@ -84,11 +84,12 @@ def test_too_few_and_too_many_are_refused(count: int) -> None:
 def test_a_mixture_has_replicates_that_differ_as_samples_and_noise_do() -> None:
     state = finished_state(small_plan(method="mixture"))
     outcome = finish(state)
-    assert isinstance(outcome.sampler, TableSampler)
+    assert isinstance(outcome.sampler, Sampler)
+    assert outcome.sampler.components
     where = {"ill": "true"}
     found = []
     for sampler in draw_replicates(state, outcome, count=8, seed=1):
-        assert isinstance(sampler, TableSampler)
+        assert isinstance(sampler, Sampler | TableSampler)
         assert sampler.schema == outcome.sampler.schema
         found.append(probability_of(sampler, where))
     share, total = probability_of(outcome.sampler, where), outcome.sampler.total

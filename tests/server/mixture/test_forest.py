@@ -116,6 +116,7 @@ def measurements(
         [noised(v) for v in range(law.ndim)],
         [noised(*pair) for pair in combinations(range(law.ndim), 2)],
         domain=DOMAIN,
+        rising=(False,) * len(SIZES),
     )
 
 
@@ -232,10 +233,10 @@ def test_what_is_no_pair_or_over_other_codes_is_refused() -> None:
     ]
     three = Measurement(clique=("a", "b", "c"), values=np.ones(24), variance=np.ones(24))
     with pytest.raises(RunFailed, match="is no pair"):
-        Levels.of_measurements(alone, [three], domain=DOMAIN)
+        Levels.of_measurements(alone, [three], domain=DOMAIN, rising=(False,) * len(SIZES))
     other = Measurement(clique=("a", "b"), values=np.ones(5), variance=np.ones(5))
     with pytest.raises(RunFailed, match="over other codes"):
-        Levels.of_measurements(alone, [other], domain=DOMAIN)
+        Levels.of_measurements(alone, [other], domain=DOMAIN, rising=(False,) * len(SIZES))
 
 
 def test_what_was_measured_twice_counts_by_its_precision() -> None:
@@ -245,7 +246,7 @@ def test_what_was_measured_twice_counts_by_its_precision() -> None:
     ]
     one = Measurement(clique=("a", "b"), values=np.full(6, 2.0), variance=np.full(6, 1.0))
     two = Measurement(clique=("a", "b"), values=np.full(6, 5.0), variance=np.full(6, 2.0))
-    levels = Levels.of_measurements(alone, [one, two], domain=DOMAIN)
+    levels = Levels.of_measurements(alone, [one, two], domain=DOMAIN, rising=(False,) * len(SIZES))
     assert levels.table[levels.pairs[0].block] * 12.0 == pytest.approx(np.full((3, 2), 3.0))
 
 
@@ -263,3 +264,22 @@ def test_what_noise_alone_makes_look_empty_is_no_edge() -> None:
     clear = np.diag(alone[0])
     noise = random.normal(size=(4, 4)) * 5.0
     assert is_shown(clear + noise, alone=(alone[0], alone[0]), deviation=5.0, noise=noise[::-1])
+
+
+def test_along_an_order_a_cell_leans_on_its_neighbours() -> None:
+    """Children have no grade yet: a block of empty cells, each hidden by the noise of a count."""
+    random = np.random.default_rng(1)
+    ages, grades, deviation = 24, 12, 30.0
+    counts = np.full((ages, grades), 150.0)
+    counts[:8, 4:] = 0.0
+    alone = counts.sum(axis=1), counts.sum(axis=0)
+    right = {}
+    for rising in ((False, False), (True, True)):
+        hits = []
+        for _ in range(20):
+            noised = counts + random.normal(size=counts.shape) * deviation
+            empty = empty_cells(noised, alone=alone, deviation=deviation, rising=rising)
+            hits.append((empty[counts == 0].mean(), empty[counts > 0].mean()))
+        right[rising] = np.mean(hits, axis=0)
+    assert right[True, True][0] > 1.2 * right[False, False][0]
+    assert right[True, True][1] < 0.05

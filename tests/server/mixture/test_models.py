@@ -26,15 +26,16 @@ from silosynth.server.mixture.copula import both_below, correlation
 from silosynth.server.planning import new_plan
 from tests.server.mixture.test_pairs import kinds, measured
 
+SCHEMA = parse_schema(
+    {
+        "name": "made",
+        "attributes": [
+            {"name": name, "kind": "boolean", "source": "public"} for name in ("a", "b")
+        ],
+    }
+)
 PLAN = new_plan(
-    parse_schema(
-        {
-            "name": "made",
-            "attributes": [
-                {"name": name, "kind": "boolean", "source": "public"} for name in ("a", "b")
-            ],
-        }
-    ),
+    SCHEMA,
     epsilon=1.0,
     delta=1e-6,
     silos=["s"],
@@ -58,7 +59,7 @@ def test_a_mixture_of_kinds_is_found_again() -> None:
     truth = kinds(WIDE, count=4, seed=0)
     pairs = measured(truth, WIDE, rows=100_000.0, deviation=100.0)
     found = fit_trees(
-        Levels.of_pairs(pairs, denoise(pairs)),
+        Levels.of_pairs(pairs, denoise(pairs), rising=(False,) * len(pairs.sizes)),
         settings=Settings(components=16, steps=150, smoothing=0.5),
         most_cells=0,
     )
@@ -96,7 +97,7 @@ def test_a_copula_of_one_factor_is_found_again_with_its_1_ways() -> None:
 def test_the_choice_is_what_is_near_to_what_was_not_seen(count: int, names: list[str]) -> None:
     truth = kinds(WIDE, count=count, seed=0)
     pairs = measured(truth, WIDE, rows=20_000.0, deviation=100.0)
-    assert choose(pairs, candidates(PLAN)).name in names
+    assert choose(pairs, candidates(PLAN, order=(False,) * 30)).name in names
 
 
 def test_one_code_or_no_factor_is_no_failure() -> None:
@@ -111,6 +112,6 @@ def test_one_code_or_no_factor_is_no_failure() -> None:
         for n in [domain.size((a, b))]
     ]
     joined = collect_pairs(alone, pairs, domain=domain)
-    for candidate in candidates(PLAN):
+    for candidate in candidates(PLAN, order=(False,) * 3):
         found = candidate.fit(joined)
         assert found.shares == pytest.approx(joined.shares, abs=1e-6)
