@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations
@@ -14,13 +14,10 @@ from silosynth.common.certificate import certify_plan
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan import MOST_MARGINALS, Method, PhaseName, Plan
+from silosynth.common.plan import MOST_MARGINALS, Method, PhaseName
 from silosynth.common.sampler import (
-    COMPONENT,
     CliqueMarginal,
-    Conditional,
     Mixture,
-    Sampler,
     TableSampler,
     build_sampler,
     shares,
@@ -32,7 +29,6 @@ from silosynth.server.measuring import (
     fit_measured,
     merged_zeros,
     regroup,
-    rounds_measured,
     take_over,
     weigh_columns,
     within_groups,
@@ -40,7 +36,11 @@ from silosynth.server.measuring import (
 )
 from silosynth.server.methods.budget import Shares, check_pairs, crowding
 from silosynth.server.methods.method import Known, Outcome, Terms
-from silosynth.server.mixture import Levels, NoisedPairs, Products, Trees, collect_pairs
+from silosynth.server.mixture import (
+    NoisedPairs,
+    Products,
+    collect_pairs,
+)
 from silosynth.server.model import GraphicalModel
 from silosynth.server.values import FEWEST_CODES, steady_counts
 
@@ -54,9 +54,6 @@ FEW_CODES = 4
 COARSE = "coarse"
 FEWEST_GROUPS = 4
 MOST_GROUPS = 16
-MOST_EDGES_MB = 16
-"""Of the tables of a forest's edges, which are handed out with every component."""
-_SHARE_BYTES = 4
 FitRun = Callable[..., tuple[GraphicalModel, tuple[Measurement, ...]]]
 
 
@@ -112,7 +109,7 @@ def finish_model(known: Known, *, grouping: Grouping, fit: FitRun = fit_measured
 
     Raises ModelTooLarge when the model needs more memory than the plan grants.
     """
-    steady = _steadied(known)
+    steady = steadied(known)
     one_way = [steady.get(m.clique, m) for m in known.one_way]
     measured = {**known.measured, PhaseName.ONE_WAY: tuple(one_way)}
     model, fitted = fit(known.plan, known.schema, measured, grouping=grouping)
@@ -143,7 +140,7 @@ def finish_model(known: Known, *, grouping: Grouping, fit: FitRun = fit_measured
     )
 
 
-def _steadied(known: Known) -> dict[Clique, Measurement]:
+def steadied(known: Known) -> dict[Clique, Measurement]:
     """Return the 1-ways of long lists with what all counts of each say together of every one.
 
     Of lists without an order: in an order rare codes are merged with their neighbours, and numbers
@@ -159,53 +156,6 @@ def _steadied(known: Known) -> dict[Clique, Measurement]:
             counts = steady_counts(m.values, deviation=deviation, rows=rows)
             found[m.clique] = replace(m, values=counts)
     return found
-
-
-def most_cells(plan: Plan, *, components: int) -> int:
-    """Return how many cells the tables of a forest's edges may have, by the plan's limit."""
-    return min(plan.max_model_mb, MOST_EDGES_MB) * 2**20 // (_SHARE_BYTES * components)
-
-
-def finish_trees(known: Known, fitted: Trees, *, grouping: Grouping, total: float) -> Outcome:
-    """Make what is handed out of a mixture of forests over the codes that ``grouping`` makes."""
-    steady = _steadied(known)
-    one_way = [steady.get(m.clique, m) for m in known.one_way]
-    domain, certificate = known.schema.domain, certify_plan(known.plan)
-    within = within_groups(grouping, one_way)
-    sampler = Sampler(
-        schema=known.schema,
-        grouping=grouping,
-        within={
-            name: shares_within(within[name], groups=np.asarray(groups), name=name)
-            for name, groups in grouping.groups.items()
-        },
-        conditionals=tuple(_conditionals(fitted, grouping.domain(domain).attributes)),
-        components=len(fitted.weights),
-        total=max(round(total), 0),
-        certificate=certificate.model_dump(mode="json"),
-        plan_digest=known.plan.digest,
-    )
-    return Outcome(
-        sampler=sampler,
-        certificate=certificate,
-        model=TreesModel(total=total, trees=fitted, attributes=domain.attributes),
-        measurements=tuple(regroup(m, domain=domain, grouping=grouping) for m in known.one_way),
-        grouping=grouping,
-    )
-
-
-def _conditionals(fitted: Trees, names: Clique) -> Iterator[Conditional]:
-    """Yield the component's law, and of each attribute that given it and what it hangs on."""
-    forest = fitted.forest
-    alone = shares(fitted.weights[None, :], name="the components")
-    yield Conditional(attribute=COMPONENT, given=(), ends=alone)
-    for v in forest.order:
-        given: Clique = (COMPONENT,)
-        table = fitted.codes[:, forest.slices[v]]
-        if forest.parents[v] >= 0:
-            given = (COMPONENT, names[forest.parents[v]])
-            table = forest.conditional(v, fitted.codes).reshape(-1, forest.sizes[v])
-        yield Conditional(attribute=names[v], given=given, ends=shares(table, name=names[v]))
 
 
 def finish_mixture(known: Known, fitted: Products, *, grouping: Grouping, total: float) -> Outcome:
@@ -265,30 +215,6 @@ def gather(
     return collect_pairs(merged, known.measured[PhaseName.COARSE], domain=over)
 
 
-def measured_levels(known: Known, *, grouping: Grouping) -> Levels:
-    """Return 1-ways, coarse pairs and those of rounds over the codes that a mixture is fitted over.
-
-    1-ways of long lists are those of :func:`finish_model`.
-    """
-    domain = known.schema.domain
-    steady = _steadied(known)
-
-    def over(measured: Iterable[Measurement]) -> list[Measurement]:
-        return [regroup(m, domain=domain, grouping=grouping) for m in measured]
-
-    return Levels.of_measurements(
-        over(steady.get(m.clique, m) for m in known.one_way),
-        over((*known.measured[PhaseName.COARSE], *rounds_measured(known.measured))),
-        domain=grouping.domain(domain),
-        rising=rising(known.schema),
-    )
-
-
-def rising(schema: Schema) -> list[bool]:
-    """Say of each attribute whether its codes stand in an order."""
-    return [bool(attribute.rising) for attribute in schema.coded]
-
-
 def shares_of(schema: Schema, terms: Terms) -> Shares:
     """Return each phase's share of rho: of the 1-ways 4 over the width, within a 50th and a 5th.
 
@@ -340,28 +266,6 @@ class MixtureModel:
     def pair_marginals(self, pairs: Iterable[Clique]) -> dict[Clique, np.ndarray]:
         """Return :meth:`marginal` of many pairs."""
         return {pair: self.marginal(pair) for pair in pairs}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TreesModel:
-    """The expected counts of a mixture of forests, over working codes."""
-
-    total: float
-    trees: Trees
-    attributes: Clique
-
-    def marginal(self, clique: Clique) -> np.ndarray:
-        """Return (cells,) float64, the expected counts over a clique, row-major as it is named."""
-        places = [self.attributes.index(name) for name in clique]
-        trees = self.trees
-        cells = trees.forest.marginal(places, weights=trees.weights, codes=trees.codes)
-        return cells.ravel() * self.total
-
-    def pair_marginals(self, pairs: Iterable[Clique]) -> dict[Clique, np.ndarray]:
-        """Return :meth:`marginal` of many pairs."""
-        tables, codes = self.trees.pair_tables() * self.total, self.trees.forest.slices
-        place = {name: codes[v] for v, name in enumerate(self.attributes)}
-        return {pair: tables[place[pair[0]], place[pair[1]]].ravel() for pair in pairs}
 
 
 def draw_order(model: GraphicalModel) -> tuple[CliqueMarginal, ...]:

@@ -27,10 +27,7 @@ from silosynth.server.methods.marginals import (
     all_pairs,
     check_wide,
     finish_mixture,
-    finish_trees,
     gather,
-    most_cells,
-    rising,
     shares_of,
 )
 from silosynth.server.methods.method import (
@@ -43,6 +40,7 @@ from silosynth.server.methods.method import (
     Terms,
     ask_cliques,
 )
+from silosynth.server.methods.mixed import finish_trees, most_cells, rising
 from silosynth.server.mixture import (
     COPULA_COMPONENTS,
     Candidate,

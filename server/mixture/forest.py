@@ -14,7 +14,7 @@ Source: mixtures of trees, Meila and Jordan 2000; edges that forbid alike in all
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -106,9 +106,8 @@ class Forest:
             by_shares[:, self.slices[parent]] += by_ratio / columns.norms[v]
             by_norm = -by_ratio * ratios / columns.norms[v]
             by_codes[:, here] += by_shares[:, here] * (ratios @ allowed) + by_norm @ allowed
-        for v, parent in enumerate(self.parents):
-            if parent < 0:
-                by_codes[:, self.slices[v]] += by_shares[:, self.slices[v]]
+        for root in (self.slices[v] for v, parent in enumerate(self.parents) if parent < 0):
+            by_codes[:, root] += by_shares[:, root]
         return by_codes
 
     def pair_tables(self, weights: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -146,22 +145,27 @@ class Forest:
         step = max(_AT_ONCE // most, 1)
         for start in range(0, len(weights), step):
             some = slice(start, start + step)
-            given: dict[int, np.ndarray] = {}
-            for v in reversed(nodes):
-                own = np.broadcast_to(
-                    np.eye(self.sizes[v], dtype=codes.dtype),
-                    (len(codes[some]), self.sizes[v], self.sizes[v]),
-                )
-                parts = [
-                    self.conditional(child, codes[some]) @ given.pop(child)
-                    for child in self.children(v)
-                ]
-                given[v] = np.concatenate([own, *parts], axis=2)
+            for v, given in self._below_given(nodes, codes[some]):
                 mass = weights[some, None] * shares[some, self.slices[v]]
-                flat = given[v].reshape(-1, len(places[v]))
+                flat = given.reshape(-1, len(places[v]))
                 found[v] += (flat * mass.reshape(-1, 1)).T @ flat
         for v in nodes:
             tables[np.ix_(places[v], places[v])] = found[v]
+
+    def _below_given(
+        self, nodes: Sequence[int], codes: np.ndarray
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield of each node of a tree, leaves first, the shares of all codes below it by its own.
+
+        They are (components, codes of the node, codes below it), its own codes first.
+        """
+        given: dict[int, np.ndarray] = {}
+        for v in reversed(nodes):
+            size = self.sizes[v]
+            own = np.broadcast_to(np.eye(size, dtype=codes.dtype), (len(codes), size, size))
+            parts = [self.conditional(c, codes) @ given.pop(c) for c in self.children(v)]
+            given[v] = np.concatenate([own, *parts], axis=2)
+            yield v, given[v]
 
     def marginal(
         self, places: Sequence[int], *, weights: np.ndarray, codes: np.ndarray

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from silosynth.common.domain import Domain
+from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import RunFailed
 from silosynth.common.measurement import Measurement
 from silosynth.server.mixture.pairs import NoisedPairs, nearest_shares
@@ -92,34 +92,30 @@ class Levels:
         *,
         domain: Domain,
         rising: Sequence[bool],
+        cleaned: Mapping[Clique, np.ndarray] | None = None,
     ) -> Levels:
         """Return 1-ways over ``domain`` and pairs over groups of its codes, as one matrix.
 
         What was measured twice over the same groups counts by its precision.
+
+        Args: cleaned: of pairs, those that come first where one stands there twice, the counts with
+            less noise that are fitted to; what is empty is looked for in those that were measured.
 
         Raises RunFailed for a measurement of three attributes or more.
         """
         total = max(float(np.mean([m.values.sum() for m in one_way])), 1.0)
         alone = {m.clique[0]: m.values / total for m in one_way}
         found = [_pair(m, domain=domain, total=total) for m in pairs]
-        columns: dict[tuple[int, bytes], slice] = {}
-        rows: list[np.ndarray] = []
-        starts = np.concatenate(([0], np.cumsum(domain.shape)[:-1]))
-        end = 0
-        for pair in found:
-            for v, groups in pair.sides:
-                if (v, groups.tobytes()) not in columns:
-                    size = int(groups.max()) + 1
-                    columns[v, groups.tobytes()] = slice(end, end + size)
-                    rows.append(np.stack([starts[v] + np.arange(len(groups)), end + groups]))
-                    end += size
-        found = [replace(p, block=_block(p, columns)) for p in found]
-        places = np.concatenate(rows, axis=1) if rows else np.zeros((2, 0), dtype=np.int64)
-        table, weight = np.zeros((end, end)), np.zeros((end, end))
+        found, members = _placed(found, starts=np.cumsum((0, *domain.shape[:-1])))
         typical = float(np.median([p.deviation for p in found])) if found else 0.0
+        end = int(members[1].max()) + 1 if members.size else 0
+        table, weight = np.zeros((end, end)), np.zeros((end, end))
+        waiting = dict(cleaned or {})
         for pair in found:
             precision = (typical / pair.deviation) ** 2
-            table[pair.block] += precision * pair.table
+            clean = waiting.pop((domain.attributes[pair.left], domain.attributes[pair.right]), None)
+            fitted = pair.table if clean is None else clean.reshape(pair.table.shape) / total
+            table[pair.block] += precision * fitted
             weight[pair.block] += precision
         table = np.where(weight > 0, table / np.where(weight > 0, weight, 1.0), 0.0)
         return cls(
@@ -128,7 +124,7 @@ class Levels:
             total=total,
             shares=np.concatenate([nearest_shares(alone[a]) for a in domain.attributes]),
             pairs=tuple(found),
-            members=places[:, np.argsort(places[1], kind="stable")],
+            members=members,
             table=(table + table.T).astype(np.float32),
             weight=(weight + weight.T).astype(np.float32),
             typical=typical,
@@ -171,6 +167,25 @@ class Levels:
 def _firsts(rising: np.ndarray) -> np.ndarray:
     """Return where each value of a rising array stands first."""
     return np.flatnonzero(np.append(True, rising[1:] != rising[:-1]))
+
+
+def _placed(pairs: Sequence[Pair], *, starts: np.ndarray) -> tuple[list[Pair], np.ndarray]:
+    """Return pairs with where their tables lie, and the members of the columns that they make.
+
+    Args: starts: (attributes,) where the codes of each begin.
+    """
+    columns: dict[tuple[int, bytes], slice] = {}
+    rows: list[np.ndarray] = [np.zeros((2, 0), dtype=np.int64)]
+    end = 0
+    for v, groups in (side for pair in pairs for side in pair.sides):
+        if (v, groups.tobytes()) not in columns:
+            size = int(groups.max()) + 1
+            columns[v, groups.tobytes()] = slice(end, end + size)
+            rows.append(np.stack([starts[v] + np.arange(len(groups)), end + groups]))
+            end += size
+    places = np.concatenate(rows, axis=1)
+    members = places[:, np.argsort(places[1], kind="stable")]
+    return [replace(p, block=_block(p, columns)) for p in pairs], members
 
 
 def _block(pair: Pair, columns: Mapping[tuple[int, bytes], slice]) -> tuple[slice, slice]:

@@ -10,7 +10,7 @@ is probably so and one of the two leaves it a tenth of the independent rows. Pos
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from scipy.special import log_ndtr
@@ -42,8 +42,7 @@ _LOWEST = -30.0
 def choose_forest(levels: Levels, tables: np.ndarray, *, most_cells: int) -> Forest:
     """Return the forest that keeps most rows out of cells which nobody is in.
 
-    The edges that keep most out come first, each unless it would close a circle or be too large
-    (Kruskal 1956).
+    The edges that keep most out come first, each unless it would close a circle or be too large.
 
     Args:
         tables: (codes, codes) the shares of pairs by a model without edges.
@@ -54,19 +53,30 @@ def choose_forest(levels: Levels, tables: np.ndarray, *, most_cells: int) -> For
         (left, right): round(float(_block(tables, levels, left, right)[~mask].sum()), 9)
         for (left, right), mask in allowed.items()
     }
-    group = list(range(len(levels.sizes)))
+    neighbours = _spanning(kept_out, allowed, most_cells=most_cells, count=len(levels.sizes))
+    return _rooted(levels.sizes, neighbours, allowed)
+
+
+def _spanning(
+    kept_out: Mapping[tuple[int, int], float],
+    allowed: Mapping[tuple[int, int], np.ndarray],
+    *,
+    most_cells: int,
+    count: int,
+) -> dict[int, list[int]]:
+    """Return which attributes are joined with each of ``count``: by Kruskal 1956."""
+    group = list(range(count))
     neighbours: dict[int, list[int]] = {v: [] for v in group}
     for left, right in sorted(kept_out, key=lambda e: (-kept_out[e], e)):
-        cells = allowed[left, right].size
         if kept_out[left, right] < LEAST_KEPT_OUT:
             break
-        if group[left] == group[right] or cells > most_cells:
+        if group[left] == group[right] or allowed[left, right].size > most_cells:
             continue
-        most_cells -= cells
+        most_cells -= allowed[left, right].size
         group = [group[left] if g == group[right] else g for g in group]
         neighbours[left].append(right)
         neighbours[right].append(left)
-    return _rooted(levels.sizes, neighbours, allowed)
+    return neighbours
 
 
 def _rooted(
@@ -145,10 +155,10 @@ def _allowed(levels: Levels, pairs: Iterable[Pair]) -> Iterator[tuple[tuple[int,
 def is_shown(
     counts: np.ndarray,
     *,
+    noise: np.ndarray,
     alone: tuple[np.ndarray, np.ndarray],
     deviation: float,
     rising: tuple[bool, bool] = (False, False),
-    noise: np.ndarray,
 ) -> bool:
     """Say whether cells that one sight of noised counts takes for empty are so in another.
 
@@ -156,15 +166,15 @@ def is_shown(
     was low by chance in one is not in the other. There the cells must hold far fewer rows than
     independent attributes would put in them, beyond what its noise explains.
 
-    Args: noise: (left, right) numbers with the deviation of a cell's noise.
-    Source: data fission, Leiner, Duan, Wasserman and Ramdas 2025, example 1.
+    Args: noise: (left, right) numbers with the deviation of a cell's noise; see data fission,
+        Leiner, Duan, Wasserman and Ramdas 2025, example 1.
     """
     twice = np.sqrt(2.0) * deviation
     empty = empty_cells(counts + noise, alone=alone, deviation=twice, rising=rising)
     expected = float(np.outer(*alone)[empty].sum()) / max(float(alone[0].sum()), 1.0)
     there = float((counts - noise)[empty].sum())
-    chance = twice * np.sqrt(empty.sum())
-    return bool(expected - there > SHOWN_DEVIATIONS * chance and there < MOST_THERE * expected)
+    beyond = expected - there > SHOWN_DEVIATIONS * twice * np.sqrt(empty.sum())
+    return bool(beyond and there < MOST_THERE * expected)
 
 
 def empty_cells(

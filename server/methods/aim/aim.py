@@ -54,14 +54,7 @@ from silosynth.server.methods.budget import (
     one_way_size,
     shares_of_rounds,
 )
-from silosynth.server.methods.marginals import (
-    COARSE,
-    all_pairs,
-    coarse_groups,
-    finish_model,
-    finish_trees,
-    measured_levels,
-)
+from silosynth.server.methods.marginals import COARSE, all_pairs, coarse_groups, finish_model
 from silosynth.server.methods.method import (
     WORKING,
     Design,
@@ -72,6 +65,7 @@ from silosynth.server.methods.method import (
     Terms,
     ask_cliques,
 )
+from silosynth.server.methods.mixed import finish_trees, measured_levels
 
 AIM_ROUNDS = 2
 """Selection rounds of a plan."""

@@ -23,7 +23,7 @@ from silosynth.server.methods.aim.choosing import (
     choose_cliques,
     score_by_workload,
 )
-from silosynth.server.methods.marginals import most_cells
+from silosynth.server.methods.mixed import most_cells
 from silosynth.server.mixture import Levels, Settings, Trees, fit_trees
 from silosynth.server.model import Device, GraphicalModel
 from silosynth.server.model.fit import fit

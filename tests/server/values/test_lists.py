@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import PhaseName
 from silosynth.common.schema import parse_schema
-from silosynth.server.methods.marginals import _steadied, finish_model
+from silosynth.server.methods.marginals import finish_model, steadied
 from silosynth.server.methods.method import Known
 from silosynth.server.planning import new_plan
 from silosynth.server.values import FEWEST_CODES, project, steady_counts
@@ -116,7 +116,7 @@ def _known(values: dict[str, np.ndarray], **variance: np.ndarray) -> Known:
     return Known(plan=plan, schema=schema, measured={PhaseName.ONE_WAY: one_way})
 
 
-def test_lists_alone_are_steadied_and_what_was_measured_is_told_as_it_was() -> None:
+def test_lists_alone_aresteadied_and_what_was_measured_is_told_as_it_was() -> None:
     r = np.random.default_rng(9)
     noised = {n: r.normal(50, NOISE, k) for n, k in (("list", 40), ("order", 40), ("few", 3))}
     known = _known(noised)
@@ -124,7 +124,7 @@ def test_lists_alone_are_steadied_and_what_was_measured_is_told_as_it_was() -> N
     told = {m.clique[0]: m for m in outcome.measurements}
     groups = np.asarray(known.rare_merged.groups.get("list", range(40)))
     np.testing.assert_allclose(told["list"].values, np.bincount(groups, weights=noised["list"]))
-    assert set(_steadied(known)) == {("list",)}
+    assert set(steadied(known)) == {("list",)}
     # Where counts are surer than others nothing is learnt of all.
     uneven = _known(noised, list=np.linspace(1, 2, 40) * NOISE**2)
-    assert _steadied(uneven) == {}
+    assert steadied(uneven) == {}
