@@ -1,7 +1,7 @@
 """Which method a schema asks for, and what a method would lose of a schema.
 
-The rule follows what was measured; see docs/decisions/165. It reads the schema alone, which is
-public, and how crowded a public bound on the rows says that a table is.
+The rule follows what was measured; see docs/decisions/178. It reads the schema alone, which is
+public, and what a public bound on the rows says: how crowded a table is, and how dense.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from silosynth.common.schema import Schema
 from silosynth.server.methods import METHODS, most_groups
 
 FEWEST_WIDE_ATTRIBUTES = 101
-"""From so many on all pairs at once are fitted: marginals that are chosen were not measured there.
+"""From so many on all pairs at once are fitted: choosing among them was not measured there."""
 
-Below, a mixture's pairs are nearer on most tables, and its rows are told from real ones sooner and
-hold more pairs of values that no real row has; see docs/decisions/165.
+FEWEST_MIDDLE_ATTRIBUTES, DENSE_FROM = 12, 300
+"""From so many on, and so many rows to a cell of a pair, no pair needs to be asked finer.
+
+Then all of the budget is better spent on all pairs at once; see docs/decisions/178.
 """
-
-FEWEST_MIDDLE_ATTRIBUTES = 12
-"""From so many on it is said that pairs by themselves come nearer by a mixture."""
 
 FEWEST_WIDE_GROUPS = 8
 """Where a mixture would have to merge numbers into fewer, cuts in two lose no more."""
@@ -46,11 +45,11 @@ class Advice:
     reason: str
 
 
-def advise(schema: Schema, *, crowded: float = 0.0) -> Advice:
+def advise(schema: Schema, *, crowded: float = 0.0, rows: int = 0) -> Advice:
     """Return the method to take for a schema.
 
     Args: crowded: what :func:`~silosynth.server.methods.crowding` says, where a bound on the rows
-        is known.
+        is known. rows: that bound.
     """
     texts = tuple(modelled_texts(schema))
     if texts:
@@ -77,19 +76,25 @@ def advise(schema: Schema, *, crowded: float = 0.0) -> Advice:
         return Advice(method=Method.INDEPENDENT, reason=alone)
     if width >= FEWEST_WIDE_ATTRIBUTES:
         return _advise_wide(schema)
-    reason = f"marginals are nearer to the data on tables of this width ({width} attributes)"
-    if width >= FEWEST_MIDDLE_ATTRIBUTES:
-        reason = (
-            f"marginals draw the rows that are hardest to tell from real ones on tables of this "
-            f"width ({width} attributes); pairs by themselves come nearer by --method "
-            f"{Method.MIXTURE.value}"
+    if width >= FEWEST_MIDDLE_ATTRIBUTES and rows >= DENSE_FROM * _cells_of_a_pair(schema):
+        return Advice(
+            method=Method.MIXTURE,
+            reason="so many rows say all pairs at once as finely as pairs that are chosen",
         )
+    reason = f"marginals are nearer to the data on tables of this width ({width} attributes)"
     return Advice(method=Method.AIM, reason=reason)
 
 
+def _cells_of_a_pair(schema: Schema) -> float:
+    """Return how many cells a pair of attributes has on average."""
+    sizes = schema.domain.shape
+    both = sum(sizes) ** 2 - sum(size**2 for size in sizes)
+    return both / max(len(sizes) * (len(sizes) - 1), 1)
+
+
 def reason_for(schema: Schema, method: Method) -> str:
-    """Say why a plan has the method that it was advised, however crowded its table is."""
-    found = (advise(schema, crowded=crowded) for crowded in (0.0, math.inf))
+    """Say why a plan has the method that it was advised, however many rows its table has."""
+    found = (advise(schema), advise(schema, crowded=math.inf), advise(schema, rows=2**62))
     return next((a.reason for a in found if a.method is method), advise(schema).reason)
 
 

@@ -109,7 +109,8 @@ def new_plan(
     )
     if method is None:
         crowded = crowding(schema, terms) if schema.domain.attributes else 0.0
-        method = Method.AIM if workload else advise(schema, crowded=crowded).method
+        advice = advise(schema, crowded=crowded, rows=terms.rows_at_most or 0)
+        method = Method.AIM if workload else advice.method
     chosen = read_method(method)
     if MEMBERS[chosen].several_tables:
         raise InvalidPlan(
