@@ -18,7 +18,14 @@ from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.estimate import FEWEST, MOST
 from silosynth.common.measurement import Measurement
-from silosynth.common.sampler import AnySampler, Sampler, draw_codes
+from silosynth.common.sampler import (
+    COMPONENT,
+    AnySampler,
+    Conditional,
+    Sampler,
+    TableSampler,
+    draw_codes,
+)
 from silosynth.common.seeded import SeededWords, check_whole
 from silosynth.server.coordinator.state import State
 from silosynth.server.measuring import Carried
@@ -58,8 +65,31 @@ def draw_replicates(state: State, outcome: Outcome, *, count: int, seed: int) ->
         found = finish_run(
             replace(known, measured=again, merging=known.merged_by, carried=carried)
         ).sampler
-        assert isinstance(found, Sampler)  # what is no generator is a graphical model
-        yield replace(found, schema=state.table, spreads=state.spreads)
+        yield replace(_in_conditionals(found), schema=state.table, spreads=state.spreads)
+
+
+def _in_conditionals(found: AnySampler) -> Sampler:
+    """Return a mixture of products as conditionals over its component: the same rows are as likely.
+
+    Of other people, other models may be nearest: no dependence, or a copula.
+    """
+    if not isinstance(found, TableSampler):
+        assert isinstance(found, Sampler)  # what is no generator is a model of marginals
+        return found
+    columns = zip(found.working.attributes, found.tables, strict=True)
+    return Sampler(
+        schema=found.schema,
+        grouping=found.grouping,
+        within=found.within,
+        conditionals=(
+            Conditional(attribute=COMPONENT, given=(), ends=found.weights[None]),
+            *(Conditional(attribute=a, given=(COMPONENT,), ends=table) for a, table in columns),
+        ),
+        components=len(found.weights),
+        total=found.total,
+        certificate=found.certificate,
+        plan_digest=found.plan_digest,
+    )
 
 
 def _people(

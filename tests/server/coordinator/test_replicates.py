@@ -10,7 +10,7 @@ import pytest
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import Method
-from silosynth.common.sampler import Sampler
+from silosynth.common.sampler import Sampler, TableSampler
 from silosynth.server.coordinator import State, draw_replicates, finish
 from tests.server.coordinator.test_coordinator import finished_state
 from tests.support.fakes import small_plan
@@ -71,6 +71,23 @@ def test_replicates_differ_by_the_noise_as_well(monkeypatch: pytest.MonkeyPatch)
             found = [_shares(s) for s in draw_replicates(state, outcome, count=20, seed=1)]
         spreads.append(float(np.std(found, axis=0).sum()))
     assert spreads[1] > 2 * spreads[0]
+
+
+def test_a_replicate_to_which_another_model_is_nearest_is_one_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A mixture is kept as tables where no dependence is found, as conditionals otherwise."""
+    state = finished_state(small_plan(method=Method.MIXTURE))
+    with monkeypatch.context() as patch:
+        _with_variance(state, 1e-6, patch)
+        outcome = finish(state)
+    assert isinstance(outcome.sampler, Sampler)
+    _with_variance(state, 1e9, monkeypatch)
+    assert isinstance(finish(state).sampler, TableSampler)
+    for found in draw_replicates(state, outcome, count=2, seed=1):
+        assert isinstance(found, Sampler)
+        assert found.components
+        assert [c.attribute for c in found.conditionals[1:]] == list(found.domain.attributes)
 
 
 @pytest.mark.parametrize("count", [0, 1, 201])
