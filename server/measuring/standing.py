@@ -8,7 +8,7 @@ no clique shows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import combinations, pairwise
+from itertools import combinations
 
 import numpy as np
 
@@ -67,21 +67,28 @@ def _roomy(last: Sampler) -> tuple[Clique, ...]:
     """Return the pairs that say most, as long as a tree of them stays small."""
     domain = last.grouping.domain(last.domain)
     chosen: list[Clique] = [(name,) for name in domain.attributes]
-    joined = {name: name for name in domain.attributes}
     room = ROOM + build_junction_tree(chosen, domain=domain).cells
     ordered = _telling(last)
-    # Those that join what was apart come first: every column is tied to what says most of it.
-    ties: list[Clique] = []
-    for one, other in ordered:
-        if joined[one] != joined[other]:
-            ties.append((one, other))
-            joined = {n: joined[one] if j == joined[other] else j for n, j in joined.items()}
-    tied = set(ties)
-    rest = [p for p in ordered if p not in tied][: _TRIED * len(domain.attributes)]
+    ties = _ties(ordered, names=domain.attributes)
+    rest = [p for p in ordered if p not in ties][: _TRIED * len(domain.attributes)]
     for pair in (*ties, *rest):
         if build_junction_tree([*chosen, pair], domain=domain).cells <= room:
             chosen.append(pair)
     return tuple(clique for clique in chosen if len(clique) == 2)
+
+
+def _ties(ordered: Iterable[Clique], *, names: Clique) -> dict[Clique, None]:
+    """Return the pairs that join what was apart: every column has one of its own among the first.
+
+    Source: Chow and Liu 1968; the tree by Kruskal 1956.
+    """
+    joined = {name: name for name in names}
+    found: dict[Clique, None] = {}
+    for one, other in ordered:
+        if joined[one] != joined[other]:
+            found[one, other] = None
+            joined = {n: joined[one] if j == joined[other] else j for n, j in joined.items()}
+    return found
 
 
 def _telling(last: Sampler) -> list[Clique]:
@@ -91,20 +98,25 @@ def _telling(last: Sampler) -> list[Clique]:
     """
     domain = last.grouping.domain(last.domain)
     ends = [0, *np.cumsum(domain.shape).tolist()]
-    places = [slice(a, b) for a, b in pairwise(ends)]
-    columns = [c for _, c in _columns(last, rows=_LOOKED_AT)]
-    counts = np.zeros((ends[-1], ends[-1]))
-    for start in range(0, _LOOKED_AT, _AT_ONCE):
-        shown = np.zeros((_AT_ONCE, ends[-1]), dtype=np.float32)
-        for column, begin in zip(columns, ends, strict=False):
-            shown[np.arange(_AT_ONCE), begin + column[start : start + _AT_ONCE]] = 1.0
-        counts += shown.T @ shown
+    shares = _pair_shares(last, ends)
     found: dict[Clique, float] = {}
-    for left, right in combinations(range(len(places)), 2):
-        table = counts[places[left], places[right]] / _LOOKED_AT
+    for left, right in combinations(range(len(domain.shape)), 2):
+        table = shares[ends[left] : ends[left + 1], ends[right] : ends[right + 1]]
         alone = np.outer(table.sum(axis=1), table.sum(axis=0))
         chance = np.sqrt(alone / _LOOKED_AT)
         off = float(np.abs(table - alone).sum() - _DEVIATIONS * chance.sum())
         if off > 0:
             found[domain.attributes[left], domain.attributes[right]] = round(off, 9)
     return sorted(found, key=lambda pair: (-found[pair], pair))
+
+
+def _pair_shares(last: Sampler, ends: list[int]) -> np.ndarray:
+    """Return (codes, codes) the share of every pair of working codes, by rows drawn."""
+    columns = [c for _, c in _columns(last, rows=_LOOKED_AT)]
+    counts = np.zeros((ends[-1], ends[-1]))
+    for start in range(0, _LOOKED_AT, _AT_ONCE):
+        shown = np.zeros((_AT_ONCE, ends[-1]), dtype=np.float32)
+        for column, begin in zip(columns, ends[:-1], strict=True):
+            shown[np.arange(_AT_ONCE), begin + column[start : start + _AT_ONCE]] = 1.0
+        counts += shown.T @ shown
+    return counts / _LOOKED_AT
