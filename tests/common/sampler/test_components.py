@@ -212,3 +212,15 @@ def test_a_component_is_drawn_first_and_there_where_it_is_stated() -> None:
         made_sampler(conditionals=(alone, first, *rest))
     with pytest.raises(InvalidSampler, match="drawn before what it needs"):
         made_sampler(conditionals=(sex, first, *rest))
+
+
+def test_a_mixture_of_too_many_components_is_refused() -> None:
+    """A file of 4 bytes a component would hold a silo up for hours."""
+    many = 2**14 + 1
+    alone = Conditional(attribute=COMPONENT, given=(), ends=shares(np.ones((1, many)), name="c"))
+    others = (
+        Conditional(attribute=name, given=(), ends=shares(np.ones((1, size)), name=name))
+        for name, size in (("sex", 2), ("age", AGES), ("ill", 2))
+    )
+    with pytest.raises(InvalidSampler, match="16385 components has more than 16384"):
+        made_sampler(components=many, conditionals=(alone, *others))
