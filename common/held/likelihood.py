@@ -109,8 +109,8 @@ class Likelihood:
             sums[code] = _joined(others + sum((t.of_rows(codes) for t in touched), 0.0))
         top = sums.max(axis=0)
         weights = np.exp(sums - top)
-        found: np.ndarray = np.log(weights[positive].sum(axis=0) + 1e-300)
-        found -= np.log(weights[~positive].sum(axis=0) + 1e-300)
+        found: np.ndarray = np.log(_added(weights[positive]) + 1e-300)
+        found -= np.log(_added(weights[~positive]) + 1e-300)
         return found
 
     def _sums(self, tables: Sequence[_Table], codes: Sequence[np.ndarray]) -> np.ndarray:
@@ -127,8 +127,20 @@ def _joined(sums: np.ndarray) -> np.ndarray:
         return alone
     top = np.maximum(sums.max(axis=0), -1e300)
     with np.errstate(divide="ignore"):
-        joined: np.ndarray = top + np.log(np.exp(sums - top).sum(axis=0))
+        joined: np.ndarray = top + np.log(_added(np.exp(sums - top)))
     return joined
+
+
+def _added(parts: np.ndarray) -> np.ndarray:
+    """Return (rows,) the sums of (parts, rows), each row's in the order of the parts.
+
+    NumPy adds in an order of its own, by how many rows there are and how they lie in memory. Then
+    one row more would move the last bits of others, and those that lie on an edge of a bin with it.
+    """
+    total: np.ndarray = np.zeros(parts.shape[1])
+    for part in parts:
+        total += part
+    return total
 
 
 def likelihood_of(sampler: Sampler, drawn: Sequence[np.ndarray]) -> Likelihood:

@@ -19,6 +19,9 @@ WHOLE = 1 << SHARE_BITS
 COMPONENT = ""
 """Stands for a mixture's component among the attributes, none of which is called so."""
 
+MOST_COMPONENTS = 2**14
+"""Of a mixture: how likely a row is takes time by each, in silos that judge a sampler too."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CliqueMarginal:
@@ -86,7 +89,11 @@ def with_component(domain: Domain, *, components: int) -> Domain:
 
 
 def check_conditionals(conditionals: Sequence[Conditional], *, working: Domain) -> None:
-    """Raise InvalidSampler unless every attribute is drawn once, given attributes before it."""
+    """Raise InvalidSampler unless every attribute is drawn once, given attributes before it.
+
+    And for a mixture of more than :data:`MOST_COMPONENTS`.
+    """
+    _check_components(working)
     drawn: set[str] = set()
     for conditional in conditionals:
         name = conditional.attribute
@@ -103,6 +110,15 @@ def check_conditionals(conditionals: Sequence[Conditional], *, working: Domain) 
     absent = sorted(set(working.attributes) - drawn)
     if absent:
         raise InvalidSampler(f"attribute {absent[0]!r} is never drawn")
+
+
+def _check_components(working: Domain) -> None:
+    """Raise InvalidSampler for a mixture of too many components."""
+    components = working.size((COMPONENT,)) if COMPONENT in working.attributes else 0
+    if components > MOST_COMPONENTS:
+        raise InvalidSampler(
+            f"a mixture of {components} components has more than {MOST_COMPONENTS}"
+        )
 
 
 def condition(marginals: Sequence[CliqueMarginal], *, domain: Domain) -> tuple[Conditional, ...]:

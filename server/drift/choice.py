@@ -17,8 +17,8 @@ import numpy as np
 from silosynth.common.domain import Clique
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import PhaseName, Plan
-from silosynth.common.sampler import Sampler, clique_shares
-from silosynth.server.measuring import regroup
+from silosynth.common.sampler import Sampler
+from silosynth.server.measuring import regroup, standing_cliques
 from silosynth.server.model import build_junction_tree
 
 MOST_CELLS = 2**16
@@ -96,7 +96,7 @@ def choose_pairs(
     for pair, count in moved.items():
         known = rows.get(frozenset(pair))
         rows[frozenset(pair)] = Candidate(pair=pair, rows=max(count, known.rows if known else 0.0))
-    cliques = [c for c, _ in clique_shares(last)]
+    cliques = [c for c, _ in standing_cliques(last)]
     held = {frozenset(pair) for c in cliques for pair in combinations(c, 2)}
     again = {frozenset(p) for p in moved}
     columns = len(working.attributes)

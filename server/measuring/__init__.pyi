@@ -10,6 +10,7 @@ from .evidence import (
     rounds_measured,
 )
 from .soft_zeros import trust_empty
+from .standing import standing_cliques
 from .sum import add_masked, estimate_rows, regroup, sum_masked, sum_releases, to_all_rows
 from .working_domain import coarse_grouping, keep_zeros_apart, within_groups, working_grouping
 
@@ -33,6 +34,7 @@ __all__ = [
     "regroup",
     "rounds_measured",
     "rows_gather",
+    "standing_cliques",
     "sum_masked",
     "sum_releases",
     "take_over",

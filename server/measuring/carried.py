@@ -18,7 +18,8 @@ from silosynth.common.certificate import Certificate
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import OF_COLUMNS, OF_PAIRS
-from silosynth.common.sampler import Sampler, clique_shares, code_shares, draw_codes
+from silosynth.common.sampler import Sampler, code_shares
+from silosynth.server.measuring.standing import drawn_shares, standing_cliques
 from silosynth.server.measuring.sum import estimate_rows, regroup
 from silosynth.server.model import build_junction_tree
 from silosynth.server.values import project
@@ -30,7 +31,6 @@ _BYTES = 100
 """Of a cell of the model, generously: tables, potentials and steps."""
 
 _RAKES = 20
-_DRAWN = 2**17
 SAMPLED = 2.0
 """The variance of a row of a cell where people are two samples of one kind."""
 
@@ -66,7 +66,7 @@ def carry(last: Sampler, *, pairs: Iterable[Clique] = ()) -> Carried:
     """
     total = float(max(last.total, 1))
     alone, together = _noise(last)
-    tables = list(clique_shares(last))
+    tables = standing_cliques(last)
     columns = {
         name: table.sum(axis=tuple(i for i in range(len(clique)) if i != axis))
         for clique, table in tables
@@ -78,11 +78,12 @@ def carry(last: Sampler, *, pairs: Iterable[Clique] = ()) -> Carried:
         values = columns[name][groups] * code_shares(last, name) * total
         one_way.append(_measurement((name,), values, alone, Grouping()))
     model = [(clique, table) for clique, table in tables if len(clique) > 1]
+    lacking = _lacking(pairs, model=[clique for clique, _ in model])
     return Carried(
         one_way=tuple(one_way),
         cliques=tuple(
             _measurement(clique, table.ravel() * total, together, _of(last.grouping, clique))
-            for clique, table in [*model, *_drawn(last, pairs, model=[c for c, _ in model])]
+            for clique, table in (*model, *drawn_shares(last, lacking))
         ),
     )
 
@@ -94,20 +95,10 @@ def _noise(last: Sampler) -> tuple[float, float]:
     return max([noise[name] for name in OF_COLUMNS if name in noise] or [together]), together
 
 
-def _drawn(
-    last: Sampler, pairs: Iterable[Clique], *, model: Collection[Clique]
-) -> Iterator[tuple[Clique, np.ndarray]]:
-    """Yield the shares of pairs that lie in no clique of the model, by rows drawn of it."""
+def _lacking(pairs: Iterable[Clique], *, model: Collection[Clique]) -> list[Clique]:
+    """Return the pairs that lie in no clique of the model."""
     known = {frozenset(pair) for clique in model for pair in combinations(clique, 2)}
-    wanted = [pair for pair in pairs if frozenset(pair) not in known]
-    codes = draw_codes(last, rows=_DRAWN, seed=0) if wanted else ()
-    working = last.grouping.domain(last.domain)
-    for pair in wanted:
-        groups = [np.asarray(last.grouping.lookup(n, last.domain.size((n,)))) for n in pair]
-        columns = [g[codes[last.domain.index(n)]] for n, g in zip(pair, groups, strict=True)]
-        sizes = working.sizes(pair)
-        cells = np.ravel_multi_index(columns, sizes)
-        yield pair, np.bincount(cells, minlength=sizes[0] * sizes[1]).reshape(sizes) / _DRAWN
+    return [pair for pair in pairs if frozenset(pair) not in known]
 
 
 def _measurement(

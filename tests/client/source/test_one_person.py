@@ -75,6 +75,11 @@ def test_two_persons_of_times_with_zones_are_not_one(tmp_path: Path) -> None:
     assert counted(in_duckdb(tmp_path, rows.replace("timetz", "timetz::varchar"))) == 2
 
 
+def test_persons_named_by_json_are_told_apart_by_their_bytes(tmp_path: Path) -> None:
+    rows = """('"a"'::JSON, 1), ('"A"'::JSON, 2), ('"a"'::JSON, 3)"""
+    assert counted(in_duckdb(tmp_path, rows)) == 2
+
+
 @pytest.mark.parametrize("collation", ["NOCASE", "NOACCENT", "NFC", "NOCASE.NOACCENT"])
 def test_one_person_of_a_collation_is_not_two(tmp_path: Path, collation: str) -> None:
     rows = f"('a' COLLATE {collation}, 1), ('A', 2)"

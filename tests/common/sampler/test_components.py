@@ -140,6 +140,37 @@ def test_a_row_is_as_likely_as_the_components_make_it_together() -> None:
     assert odds[possible] == pytest.approx(wanted, abs=0.02)
 
 
+@pytest.mark.parametrize("together", [1, 2, 63, 65])
+def test_what_is_said_of_a_row_is_the_same_whoever_else_is_there(together: int) -> None:
+    """A neighbouring table has one row more: every other row must count as it did, to the bit."""
+    random, many = np.random.default_rng(5), 64
+    sampler = made_sampler(
+        components=many,
+        conditionals=(
+            Conditional(
+                attribute=COMPONENT,
+                given=(),
+                ends=shares(random.dirichlet(np.ones(many))[None], name="c"),
+            ),
+            *(
+                Conditional(
+                    attribute=name,
+                    given=(COMPONENT,),
+                    ends=shares(random.dirichlet(np.ones(size), many), name=name),
+                )
+                for name, size in (("sex", 2), ("age", AGES), ("ill", 2))
+            ),
+        ),
+    )
+    columns = draw_codes(sampler, rows=300, seed=3)
+    law, positive = likelihood_of(sampler, columns), np.array([False, True])
+    parts = [[c[i : i + together] for c in columns] for i in range(0, 300, together)]
+    gains = np.concatenate([law.gains(part, clip=8) for part in parts])
+    assert np.array_equal(gains, law.gains(columns, clip=8))
+    scores = np.concatenate([law.scores(part, 2, positive) for part in parts])
+    assert np.array_equal(scores, law.scores(columns, 2, positive))
+
+
 def test_a_file_is_of_version_5_and_read_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "a.sampler"
     save_sampler(made_sampler(), path)
@@ -181,3 +212,15 @@ def test_a_component_is_drawn_first_and_there_where_it_is_stated() -> None:
         made_sampler(conditionals=(alone, first, *rest))
     with pytest.raises(InvalidSampler, match="drawn before what it needs"):
         made_sampler(conditionals=(sex, first, *rest))
+
+
+def test_a_mixture_of_too_many_components_is_refused() -> None:
+    """A file of 4 bytes a component would hold a silo up for hours."""
+    many = 2**14 + 1
+    alone = Conditional(attribute=COMPONENT, given=(), ends=shares(np.ones((1, many)), name="c"))
+    others = (
+        Conditional(attribute=name, given=(), ends=shares(np.ones((1, size)), name=name))
+        for name, size in (("sex", 2), ("age", AGES), ("ill", 2))
+    )
+    with pytest.raises(InvalidSampler, match="16385 components has more than 16384"):
+        made_sampler(components=many, conditionals=(alone, *others))

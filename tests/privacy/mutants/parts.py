@@ -139,4 +139,20 @@ MUTANTS = (
         new="if part is None and paid != {",
         killed_by=(EVALUATION + "test_nobody_is_asked_as_one_held_out_who_was_not",),
     ),
+    Mutant(
+        name="what is said of a row depends on how many others are looked at",
+        path="common/held/likelihood.py",
+        old="""    total: np.ndarray = np.zeros(parts.shape[1])
+    for part in parts:
+        total += part
+    return total
+""",
+        new="""    total: np.ndarray = parts.sum(axis=0)
+    return total
+""",
+        killed_by=(
+            "tests/common/sampler/test_components.py::"
+            "test_what_is_said_of_a_row_is_the_same_whoever_else_is_there[1]",
+        ),
+    ),
 )

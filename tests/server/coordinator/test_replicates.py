@@ -74,6 +74,22 @@ def test_replicates_differ_by_the_noise_as_well(monkeypatch: pytest.MonkeyPatch)
     assert spreads[1] > 2 * spreads[0]
 
 
+def test_a_replicate_to_which_another_model_is_nearest_is_one_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A mixture is kept as tables where no dependence is found, as conditionals otherwise."""
+    state = finished_state(small_plan(method=Method.MIXTURE))
+    with monkeypatch.context() as patch:
+        _with_variance(state, 1e-6, patch)
+        outcome = finish(state)
+    assert isinstance(outcome.sampler, Sampler)
+    _with_variance(state, 1e9, monkeypatch)
+    assert isinstance(finish(state).sampler, TableSampler)
+    for found in draw_replicates(state, outcome, count=2, seed=1):
+        assert isinstance(found, TableSampler)
+        assert found.total == finish(state).sampler.total
+
+
 @pytest.mark.parametrize("count", [0, 1, 201])
 def test_too_few_and_too_many_are_refused(count: int) -> None:
     state = finished_state(small_plan())

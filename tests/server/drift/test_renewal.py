@@ -24,6 +24,7 @@ from silosynth.common.sampler import (
 from silosynth.common.schema import parse_schema
 from silosynth.server.drift import Candidate, plan_drift, plan_renewal, unexplained
 from silosynth.server.drift.choice import choose_pairs
+from silosynth.server.measuring import standing_cliques
 from silosynth.server.planning import new_plan
 from silosynth.simulations import Engine, simulate
 from silosynth.simulations.run import reopen
@@ -101,6 +102,46 @@ def test_numbers_keep_the_bins_and_nothing_is_spent_on_their_values(
         with pytest.raises(InvalidArgument, match=said):
             simulate(asked, schema=SCHEMA, silos=february, directory=tmp_path, last=other)
     assert dump_sampler(reopen(tmp_path).outcome.sampler) == dump_sampler(made)
+
+
+@pytest.mark.usefixtures("fixed_bits")
+def test_a_renewal_takes_over_what_a_mixture_says_of_pairs(tmp_path: Path) -> None:
+    """Most of it is in its component, and on its forest's edges is little or nothing."""
+    letters, names = list("uvwxyz"), "abcdef"
+    schema = parse_schema(
+        {
+            "name": "alike",
+            "attributes": [
+                {"name": n, "kind": "categorical", "categories": letters, "other": False}
+                | {"source": "public"}
+                for n in names
+            ],
+        }
+    )
+    plan = new_plan(schema, epsilon=4, delta=1e-6, silos=SILOS, method="aim", plan_id="january")
+    random = np.random.default_rng(1)
+    silos = {}
+    for name in SILOS:
+        kind = random.integers(0, 6, 3_000)
+        columns = {n: np.where(random.random(3_000) < 0.7, kind, kind[::-1]) for n in names}
+        silos[name] = pa.table({n: np.array(letters)[c] for n, c in columns.items()})
+    simulate(plan, schema=schema, silos=silos, directory=tmp_path, engine=Engine.LOCAL)
+    stored = (tmp_path / "result.sampler").read_bytes()
+    mixture = parse_sampler(stored)
+    assert isinstance(mixture, Sampler)
+    assert mixture.components
+    renewal = plan_renewal(plan, schema, stored, epsilon=2, plan_id="february")
+    made = simulate(renewal, schema=schema, silos=silos, engine=Engine.LOCAL, last=stored).sampler
+    before, after = (s.draw(20_000, seed=1) for s in (mixture, made))
+    pairs = [(one, other) for one in names for other in names if one < other]
+    kept = [(after[a] == after[b]).mean() / (before[a] == before[b]).mean() for a, b in pairs]
+    assert min(kept) > 0.8
+    assert max(kept) < 1.2
+    # What is taken over is not measured again, but where it moved.
+    held = next(clique for clique, _ in standing_cliques(mixture) if len(clique) == 2)
+    weak = [Candidate(pair=held, rows=9e3)]
+    assert choose_pairs(mixture, moved={}, weak=weak, deviation=5.0) == ()
+    assert choose_pairs(mixture, moved={held: 9e3}, deviation=5.0) == (held,)
 
 
 def test_what_moved_and_what_the_last_run_left_out_is_measured(last: bytes) -> None:
