@@ -87,7 +87,6 @@ def test_a_replicate_to_which_another_model_is_nearest_is_one_too(
     assert isinstance(finish(state).sampler, TableSampler)
     for found in draw_replicates(state, outcome, count=2, seed=1):
         assert isinstance(found, TableSampler)
-        assert found.total == finish(state).sampler.total
 
 
 @pytest.mark.parametrize("count", [0, 1, 201])
