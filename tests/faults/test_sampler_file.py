@@ -291,9 +291,10 @@ def test_an_array_unlike_the_manifest_is_refused(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(version=3), "a mixture is of version 3"),
-        (lambda m: m.update(version=4), "a mixture is of version 3 or 4"),
-        (lambda m: m.update(version=5), "version is none of"),
+        (lambda m: m.update(version=3), "a mixture is of version 3, 4 or 5"),
+        (lambda m: m.update(version=4), "a mixture is of version 3, 4 or 5"),
+        (lambda m: m.update(version=5), "a mixture is of version 3, 4 or 5"),
+        (lambda m: m.update(version=6), "version is none of"),
         (lambda m: m.update(format="other"), "format"),
         (lambda m: m.update(extra=1), "extra"),
         (lambda m: m.pop("total"), "total"),

@@ -111,7 +111,7 @@ def read_manifest(members: Mapping[str, memoryview]) -> Manifest:
             raise InvalidSampler("manifest.json: version 1 has no spreads")
     if (manifest.mixture is not None) != (manifest.version in _MIXTURES):
         raise InvalidSampler(
-            f"manifest.json: a mixture is of a version in {_MIXTURES}, and no other"
+            f"manifest.json: a mixture is of version {OF_MIXTURES}, {OF_LINES} or {OF_TREES}"
         )
     if manifest.version == OF_LINES:
         expected.add("lines.json")

@@ -189,7 +189,7 @@ def _changed(**changes: Any) -> bytes:
         ({"version": 5}, "conditionals in version 5 alone"),
         ({"version": 6}, "the version is none of 1, 2, 3, 4, 5"),
         ({"version": 4}, "a member is missing"),
-        ({"mixture": None}, "a mixture is of a version in"),
+        ({"mixture": None}, "a mixture is of version 3, 4 or 5"),
         ({"mixture": {"components": 4}}, "do not fit its schema"),
         ({"conditionals": [{"attribute": "sex", "given": []}]}, "conditionals in version 5 alone"),
     ],
