@@ -215,12 +215,11 @@ EDGES = {
         "common/accounting/loss.py",
         "common/estimate/replicates.py",
         "server/families/regression.py",
-        "server/measuring/soft_zeros.py",
         "server/mixture/copula.py",
-        "server/mixture/nobody.py",
         "server/mixture/central.py",
         "server/mixture/projected.py",
         "server/mixture/spectrum.py",
+        "server/values/beside_nobody.py",
         "simulations/audit/audit.py",
     },
     "fastapi": {

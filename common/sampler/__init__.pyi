@@ -9,6 +9,7 @@ from .conditional import (
     Conditional,
     check_within,
     shares,
+    shares_of_groups,
     shares_within,
 )
 from .mixture import Mixture, NeuralSampler, TableSampler
@@ -83,6 +84,7 @@ __all__ = [
     "read_archive",
     "save_sampler",
     "shares",
+    "shares_of_groups",
     "shares_within",
     "sums_of",
     "unpack",

@@ -151,6 +151,16 @@ def shares_within(weights: np.ndarray, *, groups: np.ndarray, name: str) -> np.n
     return np.concatenate(ends)
 
 
+def shares_of_groups(
+    within: Mapping[str, np.ndarray], *, grouping: Grouping
+) -> dict[str, np.ndarray]:
+    """Return :func:`shares_within` of every attribute that is merged."""
+    return {
+        name: shares_within(within[name], groups=np.asarray(groups), name=name)
+        for name, groups in grouping.groups.items()
+    }
+
+
 def check_within(within: Mapping[str, np.ndarray], *, grouping: Grouping) -> None:
     """Raise InvalidSampler unless every merged attribute has shares that rise to one per group."""
     if set(within) != set(grouping.groups):

@@ -25,7 +25,7 @@ from silosynth.common.sampler.conditional import (
     check_conditionals,
     check_within,
     condition,
-    shares_within,
+    shares_of_groups,
     with_component,
 )
 from silosynth.common.sampler.draw import BATCH_ROWS, Step, compile_steps, draw_batch
@@ -208,10 +208,7 @@ def build_sampler(
     return Sampler(
         schema=schema,
         grouping=grouping,
-        within={
-            name: shares_within(within[name], groups=np.asarray(groups), name=name)
-            for name, groups in grouping.groups.items()
-        },
+        within=shares_of_groups(within, grouping=grouping),
         conditionals=condition(nodes, domain=working),
         total=max(round(total), 0),
         certificate=dict(certificate),

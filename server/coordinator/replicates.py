@@ -60,7 +60,7 @@ def draw_replicates(state: State, outcome: Outcome, *, count: int, seed: int) ->
         found = finish_run(
             replace(known, measured=again, merging=known.merged_by, carried=carried)
         ).sampler
-        assert isinstance(found, Modelled)  # a method hands out one kind alone
+        assert isinstance(found, Modelled)  # of other people another kind of mixture may be nearest
         yield replace(found, schema=state.table, spreads=state.spreads)
 
 

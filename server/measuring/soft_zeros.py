@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import log_ndtr
 
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.measurement import Measurement, weighed_mean
 from silosynth.common.schema import ImpossibleCells
+from silosynth.server.values import log_odds, pushed_up
 
 MOST_LOST = 0.01
 """Of a pair's rows, the most that its empty cells may hold by what is known of them."""
@@ -142,11 +142,10 @@ def emptiness(values: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np
     for _ in range(_ITERATIONS):
         shifted = values - deviation**2 / scale
         z = shifted / deviation
-        # Both densities are divided by that of a normal about 0, which is never far from either.
-        log_ratio = np.log(deviation / scale) + 0.5 * np.log(2.0 * np.pi) + 0.5 * z**2 + log_ndtr(z)
+        log_ratio = log_odds(z, ratio=deviation / scale)
         odds = (1.0 - share) / share * np.exp(np.clip(log_ratio, -700.0, 700.0))
         empty = 1.0 / (1.0 + odds)
-        inside = shifted + deviation * np.exp(-0.5 * z**2 - 0.5 * np.log(2.0 * np.pi) - log_ndtr(z))
+        inside = shifted + deviation * pushed_up(z)
         rows = (1.0 - empty) * np.maximum(inside, 0.0)
         share = float(np.clip(empty.mean(), 0.001, 0.999))
         scale = max(float(rows.sum() / max((1.0 - empty).sum(), 1e-9)), 1.0)

@@ -14,6 +14,7 @@ import numpy as np
 
 from silosynth.common.domain import Clique
 from silosynth.common.sampler import Sampler, clique_shares, draw_codes
+from silosynth.common.spanning import spanning_edges
 from silosynth.server.model import build_junction_tree
 
 ROOM = 2**16
@@ -69,26 +70,13 @@ def _roomy(last: Sampler) -> tuple[Clique, ...]:
     chosen: list[Clique] = [(name,) for name in domain.attributes]
     room = ROOM + build_junction_tree(chosen, domain=domain).cells
     ordered = _telling(last)
-    ties = _ties(ordered, names=domain.attributes)
+    # A tree first (Chow and Liu 1968): every column has a pair of its own among the first.
+    ties = dict.fromkeys(spanning_edges((one, other) for one, other in ordered))
     rest = [p for p in ordered if p not in ties][: _TRIED * len(domain.attributes)]
     for pair in (*ties, *rest):
         if build_junction_tree([*chosen, pair], domain=domain).cells <= room:
             chosen.append(pair)
     return tuple(clique for clique in chosen if len(clique) == 2)
-
-
-def _ties(ordered: Iterable[Clique], *, names: Clique) -> dict[Clique, None]:
-    """Return the pairs that join what was apart: every column has one of its own among the first.
-
-    Source: Chow and Liu 1968; the tree by Kruskal 1956.
-    """
-    joined = {name: name for name in names}
-    found: dict[Clique, None] = {}
-    for one, other in ordered:
-        if joined[one] != joined[other]:
-            found[one, other] = None
-            joined = {n: joined[one] if j == joined[other] else j for n, j in joined.items()}
-    return found
 
 
 def _telling(last: Sampler) -> list[Clique]:

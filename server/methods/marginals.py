@@ -21,7 +21,7 @@ from silosynth.common.sampler import (
     TableSampler,
     build_sampler,
     shares,
-    shares_within,
+    shares_of_groups,
 )
 from silosynth.common.schema import Schema
 from silosynth.server.measuring import (
@@ -185,10 +185,7 @@ def hand_out(
     sampler = TableSampler(
         schema=known.schema,
         grouping=grouping,
-        within={
-            name: shares_within(within[name], groups=np.asarray(groups), name=name)
-            for name, groups in grouping.groups.items()
-        },
+        within=shares_of_groups(within, grouping=grouping),
         weights=shares(weights[None, :], name="the components")[0],
         tables=tuple(
             shares(table, name=name) for name, table in zip(working.attributes, tables, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from silosynth.common.certificate import certify_plan
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import PhaseName, Plan
-from silosynth.common.sampler import COMPONENT, Conditional, Sampler, shares, shares_within
+from silosynth.common.sampler import COMPONENT, Conditional, Sampler, shares, shares_of_groups
 from silosynth.common.schema import Schema
 from silosynth.server.measuring import regroup, rounds_measured, within_groups
 from silosynth.server.methods.marginals import steadied
@@ -39,10 +39,7 @@ def finish_trees(known: Known, fitted: Trees, *, grouping: Grouping, total: floa
     sampler = Sampler(
         schema=known.schema,
         grouping=grouping,
-        within={
-            name: shares_within(within[name], groups=np.asarray(groups), name=name)
-            for name, groups in grouping.groups.items()
-        },
+        within=shares_of_groups(within, grouping=grouping),
         conditionals=tuple(_conditionals(fitted, grouping.domain(domain).attributes)),
         components=len(fitted.weights),
         total=max(round(total), 0),
@@ -83,36 +80,37 @@ def measured_levels(known: Known, *, grouping: Grouping) -> Levels:
     def over(measured: Iterable[Measurement]) -> list[Measurement]:
         return [regroup(m, domain=domain, grouping=grouping) for m in measured]
 
+    rounds = rounds_measured(known.measured)
     return Levels.of_measurements(
         over(steady.get(m.clique, m) for m in known.one_way),
-        over((*coarse, *rounds_measured(known.measured))),
+        over((*coarse, *rounds)),
         domain=grouping.domain(domain),
         rising=rising(known.schema),
-        cleaned=_cleaned(coarse, known.one_way, domain=domain),
+        cleaned=over((*_cleaned(coarse, known.one_way, domain=domain), *rounds)),
     )
 
 
 def _cleaned(
     coarse: Sequence[Measurement], one_way: Sequence[Measurement], *, domain: Domain
-) -> dict[Clique, np.ndarray]:
-    """Return the counts of coarse pairs with less of the noise that their spectrum shows.
+) -> list[Measurement]:
+    """Return coarse pairs with less of the noise that their spectrum shows.
 
     Args: coarse: over the same groups, all of them. domain: the fine one.
     """
     if not coarse:
-        return {}
+        return []
     level = coarse[0].grouping
     over = level.domain(domain)
     alone = [regroup(m, domain=domain, grouping=level) for m in one_way]
     pairs = collect_pairs(alone, coarse, domain=over)
     tables = (denoise(pairs) + np.outer(pairs.shares, pairs.shares)) * pairs.total
-    ends = np.append(pairs.starts, len(pairs.shares))
-    block = {a: slice(ends[i], ends[i + 1]) for i, a in enumerate(over.attributes)}
-    return {
-        m.clique: (1 - TAKEN_OFF) * m.values
-        + TAKEN_OFF * tables[block[m.clique[0]], block[m.clique[1]]].ravel()
-        for m in coarse
-    }
+    block = dict(zip(over.attributes, pairs.slices, strict=True))
+
+    def cleaned(m: Measurement) -> np.ndarray:
+        clean: np.ndarray = tables[block[m.clique[0]], block[m.clique[1]]].ravel()
+        return (1 - TAKEN_OFF) * m.values + TAKEN_OFF * clean
+
+    return [replace(m, values=cleaned(m)) for m in coarse]
 
 
 def rising(schema: Schema) -> list[bool]:

@@ -19,6 +19,7 @@ from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import Method, PhaseName
 from silosynth.common.schema import Schema
+from silosynth.common.spanning import spanning_edges
 from silosynth.server.measuring import coarse_grouping, phase_deviation
 from silosynth.server.methods.budget import (
     MAX_CELLS_PER_MARGINAL,
@@ -136,21 +137,9 @@ def spanning_forest(
     Pairs that show no dependence above the noise (score 0) and pairs of more than ``max_cells``
     cells in ``domain`` are left out, so the result may have several trees.
     """
-    parent = {a: a for a in domain.attributes}
-
-    def root(attribute: str) -> str:
-        while parent[attribute] != attribute:
-            parent[attribute] = parent[parent[attribute]]
-            attribute = parent[attribute]
-        return attribute
-
-    forest: list[Clique] = []
-    for clique, score in sorted(scores.items(), key=lambda item: (-item[1], item[0])):
-        left, right = root(clique[0]), root(clique[1])
-        if score > 0 and left != right and domain.size(clique) <= max_cells:
-            parent[left] = right
-            forest.append(clique)
-    return tuple(forest)
+    ordered = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    edges = ((a, b) for (a, b), score in ordered if score > 0)
+    return tuple(spanning_edges(edges, fits=lambda edge: domain.size(edge) <= max_cells))
 
 
 def choose_forest(

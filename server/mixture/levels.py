@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 
-from silosynth.common.domain import Clique, Domain
+from silosynth.common.domain import Domain
 from silosynth.common.errors import RunFailed
 from silosynth.common.measurement import Measurement
-from silosynth.server.mixture.pairs import NoisedPairs, nearest_shares
+from silosynth.server.mixture.codes import SideBySide
+from silosynth.server.mixture.pairs import NoisedPairs, projected_shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,7 +41,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Levels:
+class Levels(SideBySide):
     """What a mixture is fitted to, in shares of ``total`` rows.
 
     ``rising`` says of which attributes codes stand in an order, ``shares`` is (codes,) the 1-ways.
@@ -92,53 +92,41 @@ class Levels:
         *,
         domain: Domain,
         rising: Sequence[bool],
-        cleaned: Mapping[Clique, np.ndarray] | None = None,
+        cleaned: Iterable[Measurement] | None = None,
     ) -> Levels:
         """Return 1-ways over ``domain`` and pairs over groups of its codes, as one matrix.
 
         What was measured twice over the same groups counts by its precision.
 
-        Args: cleaned: of pairs, those that come first where one stands there twice, the counts with
-            less noise that are fitted to; what is empty is looked for in those that were measured.
+        Args: cleaned: the pairs as they are fitted to, some with less noise; as measured without.
+            What is empty is looked for in those that were measured.
 
         Raises RunFailed for a measurement of three attributes or more.
         """
         total = max(float(np.mean([m.values.sum() for m in one_way])), 1.0)
         alone = {m.clique[0]: m.values / total for m in one_way}
-        found = [_pair(m, domain=domain, total=total) for m in pairs]
+        measured = tuple(pairs)
+        found = [_pair(m, domain=domain, total=total) for m in measured]
         found, members = _placed(found, starts=np.cumsum((0, *domain.shape[:-1])))
         typical = float(np.median([p.deviation for p in found])) if found else 0.0
         end = int(members[1].max()) + 1 if members.size else 0
         table, weight = np.zeros((end, end)), np.zeros((end, end))
-        waiting = dict(cleaned or {})
-        for pair in found:
+        for pair, m in zip(found, measured if cleaned is None else cleaned, strict=True):
             precision = (typical / pair.deviation) ** 2
-            clean = waiting.pop((domain.attributes[pair.left], domain.attributes[pair.right]), None)
-            fitted = pair.table if clean is None else clean.reshape(pair.table.shape) / total
-            table[pair.block] += precision * fitted
+            table[pair.block] += precision * (m.values.reshape(pair.table.shape) / total)
             weight[pair.block] += precision
         table = np.where(weight > 0, table / np.where(weight > 0, weight, 1.0), 0.0)
         return cls(
             sizes=domain.shape,
             rising=tuple(rising),
             total=total,
-            shares=np.concatenate([nearest_shares(alone[a]) for a in domain.attributes]),
+            shares=np.concatenate([projected_shares(alone[a]) for a in domain.attributes]),
             pairs=tuple(found),
             members=members,
             table=(table + table.T).astype(np.float32),
             weight=(weight + weight.T).astype(np.float32),
             typical=typical,
         )
-
-    @property
-    def starts(self) -> np.ndarray:
-        """Return (attributes,) where the codes of each attribute begin."""
-        return np.concatenate(([0], np.cumsum(self.sizes)[:-1])).astype(np.int64)
-
-    @property
-    def owner(self) -> np.ndarray:
-        """Return (codes,) the attribute of each code."""
-        return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
     def merged(self, codes: np.ndarray) -> np.ndarray:
         """Return (rows, columns) what (rows, codes) shares make of the groups."""
@@ -214,8 +202,7 @@ def _pair(m: Measurement, *, domain: Domain, total: float) -> Pair:
 
 def _blocks(pairs: NoisedPairs) -> Iterable[Pair]:
     """Yield every pair that was measured, over the codes that all were asked over."""
-    ends = np.append(pairs.starts, len(pairs.shares))
-    codes = [slice(a, b) for a, b in pairwise(ends)]
+    codes = pairs.slices
     noised = pairs.covariance + np.outer(pairs.shares, pairs.shares)
     for left in range(len(pairs.sizes)):
         for right in range(left + 1, len(pairs.sizes)):

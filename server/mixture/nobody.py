@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
-from scipy.special import log_ndtr
 
+from silosynth.common.spanning import spanning_edges
 from silosynth.server.mixture.forest import Forest
 from silosynth.server.mixture.levels import Levels, Pair
+from silosynth.server.values import log_odds, pushed_up
 
 LEAST_CHANCE, MOST_LEFT = 0.5, 0.1
 """That a cell is empty, and of the rows that independent attributes put there."""
@@ -49,8 +50,9 @@ def choose_forest(levels: Levels, tables: np.ndarray, *, most_cells: int) -> For
         most_cells: that the tables of all edges may have together.
     """
     allowed = dict(_allowed(levels, _likely(levels, tables)))
+    codes = levels.slices
     kept_out = {
-        (left, right): round(float(_block(tables, levels, left, right)[~mask].sum()), 9)
+        (left, right): round(float(tables[codes[left], codes[right]][~mask].sum()), 9)
         for (left, right), mask in allowed.items()
     }
     neighbours = _spanning(kept_out, allowed, most_cells=most_cells, count=len(levels.sizes))
@@ -64,16 +66,18 @@ def _spanning(
     most_cells: int,
     count: int,
 ) -> dict[int, list[int]]:
-    """Return which attributes are joined with each of ``count``: by Kruskal 1956."""
-    group = list(range(count))
-    neighbours: dict[int, list[int]] = {v: [] for v in group}
-    for left, right in sorted(kept_out, key=lambda e: (-kept_out[e], e)):
-        if kept_out[left, right] < LEAST_KEPT_OUT:
-            break
-        if group[left] == group[right] or allowed[left, right].size > most_cells:
-            continue
-        most_cells -= allowed[left, right].size
-        group = [group[left] if g == group[right] else g for g in group]
+    """Return which attributes are joined with each of ``count`` in the heaviest forest."""
+    neighbours: dict[int, list[int]] = {v: [] for v in range(count)}
+
+    def fits(edge: tuple[int, int]) -> bool:
+        nonlocal most_cells
+        held = allowed[edge].size <= most_cells
+        most_cells -= allowed[edge].size if held else 0
+        return held
+
+    worth = (e for e, share in kept_out.items() if share >= LEAST_KEPT_OUT)
+    ordered = sorted(worth, key=lambda e: (-kept_out[e], e))
+    for left, right in spanning_edges(ordered, fits=fits):
         neighbours[left].append(right)
         neighbours[right].append(left)
     return neighbours
@@ -101,13 +105,6 @@ def _rooted(
     return Forest(sizes=sizes, parents=tuple(parents), allowed=masks)
 
 
-def _block(tables: np.ndarray, levels: Levels, left: int, right: int) -> np.ndarray:
-    """Return the part of a matrix over codes that is of two attributes."""
-    ends = np.append(levels.starts, len(levels.shares))
-    found: np.ndarray = tables[ends[left] : ends[left + 1], ends[right] : ends[right + 1]]
-    return found
-
-
 def _likely(levels: Levels, tables: np.ndarray) -> list[Pair]:
     """Return what was measured of the pairs whose low counts a model puts most rows into."""
     gathered = levels.gathered(tables)
@@ -124,9 +121,8 @@ def _likely(levels: Levels, tables: np.ndarray) -> list[Pair]:
 
 def _alone(levels: Levels, pair: Pair, side: int) -> np.ndarray:
     """Return (groups,) the 1-way shares of one side of a pair."""
-    v = (pair.left, pair.right)[side]
-    start = levels.starts[v]
-    return np.bincount(pair.groups[side], weights=levels.shares[start : start + levels.sizes[v]])
+    v, groups = pair.sides[side]
+    return np.bincount(groups, weights=levels.shares[levels.slices[v]])
 
 
 def _allowed(levels: Levels, pairs: Iterable[Pair]) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
@@ -211,14 +207,13 @@ def _by_chance(
     for step in range(_ITERATIONS):
         mean = expected / (1.0 - np.minimum(share, _MOST_EMPTY))
         z = np.maximum(counts / deviation - deviation / mean, _LOWEST)
-        # Both densities are divided by that of a normal about 0, which is never far from either.
-        log_ratio = np.log(deviation / mean) + 0.5 * np.log(2.0 * np.pi) + 0.5 * z**2 + log_ndtr(z)
+        log_ratio = log_odds(z, ratio=deviation / mean)
         odds = (1.0 - share) / share * np.exp(np.clip(log_ratio, -700.0, 700.0))
         chance = 1.0 / (1.0 + odds)
         share = float(np.clip((chance * telling).sum() / telling.sum(), *_SHARES))
         if step >= _ALONE_FIRST:
             share = _leaning(chance, telling, share=share, rising=rising)
-    inside = z + np.exp(-0.5 * z**2 - 0.5 * np.log(2.0 * np.pi) - log_ndtr(z))
+    inside = z + pushed_up(z)
     return chance, (1.0 - chance) * np.maximum(inside, 0.0) * deviation
 
 

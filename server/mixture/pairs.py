@@ -21,12 +21,13 @@ import numpy as np
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import RunFailed
 from silosynth.common.measurement import Measurement
+from silosynth.server.mixture.codes import SideBySide
 from silosynth.server.mixture.forest import Trees
 from silosynth.server.values import project
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class NoisedPairs:
+class NoisedPairs(SideBySide):
     """What all measured pairs say together, in shares of ``total`` rows.
 
     ``sizes`` are the codes of each attribute, ``shares`` (codes,) float64 the 1-ways, each adding
@@ -41,16 +42,6 @@ class NoisedPairs:
     shares: np.ndarray
     covariance: np.ndarray
     deviation: np.ndarray
-
-    @property
-    def starts(self) -> np.ndarray:
-        """Return (attributes,) where the codes of each attribute begin."""
-        return np.concatenate(([0], np.cumsum(self.sizes)[:-1])).astype(np.int64)
-
-    @property
-    def owner(self) -> np.ndarray:
-        """Return (codes,) the attribute of each code."""
-        return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
     @property
     def noise(self) -> np.ndarray:
@@ -149,7 +140,7 @@ def collect_pairs(
     weight = np.repeat(1.0 / (cells[None, :] * variance), sizes, axis=0)
     means = (counts / spread + (sides * weight).sum(axis=1)) / (1.0 / spread + weight.sum(axis=1))
     shares = np.concatenate(
-        [nearest_shares(part / total) for part in np.split(means, starts[1:-1])] if count else []
+        [projected_shares(part / total) for part in np.split(means, starts[1:-1])] if count else []
     )
     found = NoisedPairs(
         attributes=domain.attributes,
@@ -193,7 +184,7 @@ def _total(
     return max(float(whole), 1.0)
 
 
-def nearest_shares(values: np.ndarray) -> np.ndarray:
+def projected_shares(values: np.ndarray) -> np.ndarray:
     """Return the nearest shares that are not negative and add up to one."""
     there = np.ones((1, len(values)), dtype=bool)
     nearest: np.ndarray = project(values[None, :], there=there, total=np.ones(1))[0]

@@ -17,7 +17,7 @@ from silosynth.common.errors import InvalidPlan, RunFailed
 from silosynth.common.generator import FeatureSettings, feature_cells, feature_map, image_map
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import Method, PhaseName, Plan
-from silosynth.common.sampler import NeuralSampler, shares, shares_within
+from silosynth.common.sampler import NeuralSampler, shares, shares_of_groups
 from silosynth.common.schema import Schema
 from silosynth.server.measuring import regroup, within_groups
 from silosynth.server.methods.budget import (
@@ -121,10 +121,7 @@ def train_sampler(
     return NeuralSampler(
         schema=schema,
         grouping=grouping,
-        within={
-            name: shares_within(within[name], groups=np.asarray(groups), name=name)
-            for name, groups in grouping.groups.items()
-        },
+        within=shares_of_groups(within, grouping=grouping),
         label=plan.features.label,
         label_shares=shares(classes[None, :], name="the label")[0],
         network=trained.network,
