@@ -14,7 +14,7 @@ import numpy as np
 
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.schema import CodedAttribute, Schema
+from silosynth.common.schema import Schema
 from silosynth.server.measuring.working_domain import coarse_grouping
 from silosynth.server.values import project
 
@@ -106,54 +106,17 @@ def finer_codes(
         count: the groups of attributes that say nothing of another.
         most: into at most so many groups an attribute is merged anew.
     """
-    by_name = {m.clique[0]: m for m in one_way}
     groups = dict(merged.groups)
     for attribute in schema.coded:
         name = attribute.name
         times = max((t for pair, t in gathered.items() if name in pair), default=1.0)
         wanted = min(round(count * times), most)
         if name in groups and wanted > len(set(groups[name])):
-            finest = rare.lookup(name, attribute.size)
+            anew = coarse_grouping(schema, one_way, working=rare, count=wanted, listed=True)
+            finer = anew.lookup(name, attribute.size)
             whole = merged.lookup(name, attribute.size)
-            if attribute.rising:
-                finer = _anew(schema, one_way, attribute, rare=rare, count=wanted)
-            else:
-                mass = np.bincount(finest, weights=by_name[name].values)
-                finer = _heaviest_alone(finest, mass, whole=whole, count=wanted)
             groups[name] = _numbered(whole, finer)
     return Grouping.merging(groups)
-
-
-def _anew(
-    schema: Schema,
-    one_way: Sequence[Measurement],
-    attribute: CodedAttribute,
-    *,
-    rare: Grouping,
-    count: int,
-) -> np.ndarray:
-    """Return the groups of an attribute in order, merged anew into ``count``."""
-    finer = coarse_grouping(schema, one_way, working=rare, count=count)
-    return finer.lookup(attribute.name, attribute.size)
-
-
-def _heaviest_alone(
-    finest: np.ndarray, mass: np.ndarray, *, whole: np.ndarray, count: int
-) -> np.ndarray:
-    """Give the heaviest codes a group of their own until there are ``count`` groups.
-
-    One code of each group stays with what is left of it.
-    """
-    left = count - len(set(whole.tolist()))
-    members = {g: set(finest[whole == g].tolist()) for g in set(whole.tolist())}
-    alone = np.full(len(mass), -1)
-    for code in np.argsort(-mass, kind="stable").tolist():
-        group = members[int(whole[finest == code][0])]
-        if left > 0 and len(group) > 1:
-            group.remove(code)
-            alone[code], left = code, left - 1
-    chosen: np.ndarray = alone[finest]
-    return chosen
 
 
 def parted_by(asked: Iterable[Measurement], *, merged: Grouping, domain: Domain) -> Grouping:

@@ -26,6 +26,7 @@ def working_grouping(
     one_way: Sequence[Measurement],
     *,
     rare_deviations: float = RARE_STANDARD_DEVIATIONS,
+    listed: bool = False,
 ) -> Grouping:
     """Merge rare codes and quantile bins, per attribute, from its noised 1-way marginal.
 
@@ -35,11 +36,16 @@ def working_grouping(
     share what is above them where the schema has a hierarchy. ``missing`` stays by itself unless it
     is rare too.
 
-    Args: rare_deviations: below how many standard deviations of its noise a code is rare.
+    Args:
+        rare_deviations: below how many standard deviations of its noise a code is rare.
+        listed: whether rare codes of an unordered attribute merge with the next rare ones of its
+            list. Lists of industries, diagnoses or places go by what is alike.
     """
     by_name = {m.clique[0]: m for m in one_way}
     groups = {
-        a.name: working_groups(a, by_name[a.name], rare_deviations=rare_deviations)
+        a.name: working_groups(
+            a, by_name[a.name], rare_deviations=rare_deviations, listed=listed
+        )
         for a in schema.coded
     }
     return keep_zeros_apart(Grouping.merging(groups), schema=schema)
@@ -71,12 +77,15 @@ def working_groups(
     one_way: Measurement,
     *,
     rare_deviations: float = RARE_STANDARD_DEVIATIONS,
+    listed: bool = False,
 ) -> tuple[int, ...]:
-    """Return the working group of each fine code of one attribute."""
+    """Return the working group of each fine code of one attribute; see :func:`working_grouping`."""
     counts, deviation = one_way.values, np.sqrt(one_way.variance)
     rare = counts < rare_deviations * deviation
     if attribute.above:
         return _merge_upwards(attribute, one_way, rare_deviations=rare_deviations)
+    if not attribute.rising and listed:
+        return _merge_listed(counts, deviation, rare_deviations=rare_deviations)
     if not attribute.rising:
         return _merge_unordered(rare)
     bins = getattr(attribute, "bins", None)
@@ -138,31 +147,41 @@ def _projected(counts: np.ndarray) -> np.ndarray:
 
 
 def coarse_grouping(
-    schema: Schema, one_way: Sequence[Measurement], *, working: Grouping, count: int
+    schema: Schema,
+    one_way: Sequence[Measurement],
+    *,
+    working: Grouping,
+    count: int,
+    listed: bool = False,
 ) -> Grouping:
     """Merge each attribute's working groups into at most ``count`` of about equal noised mass.
 
     Ordered attributes keep neighbours together and ``missing`` apart, so that a dependence
     between two attributes survives the merge.
+
+    Args: listed: whether unordered codes that stand beside one another in their list merge, but
+        for those that have a group's mass, and not heavy ones with light ones.
     """
     by_name = {m.clique[0]: m for m in one_way}
     coarse: dict[str, tuple[int, ...]] = {}
     for attribute in schema.coded:
         lookup = working.lookup(attribute.name, attribute.size)
         mass = np.bincount(lookup, weights=_projected(by_name[attribute.name].values))
-        step = _coarse_step(attribute, mass, count=count)
+        step = _coarse_step(attribute, mass, count=count, listed=listed)
         groups = step[lookup]
         if int(groups.max()) + 1 < attribute.size:
             coarse[attribute.name] = tuple(int(g) for g in groups)
     return Grouping(groups=coarse)
 
 
-def _coarse_step(attribute: CodedAttribute, mass: np.ndarray, *, count: int) -> np.ndarray:
+def _coarse_step(
+    attribute: CodedAttribute, mass: np.ndarray, *, count: int, listed: bool
+) -> np.ndarray:
     """Return the coarse group of each working group."""
     if len(mass) <= count:
         return np.arange(len(mass))
     if not attribute.rising:
-        return _balance(mass, count=count)
+        return _runs(mass, count=count) if listed else _balance(mass, count=count)
     tail = attribute.size - attribute.values
     body = len(mass) - tail
     merged = quantile_groups(mass[:body], count=max(count - tail, 1))
@@ -179,6 +198,22 @@ def _balance(mass: np.ndarray, *, count: int) -> np.ndarray:
     return np.unique(groups, return_inverse=True)[1]
 
 
+def _runs(mass: np.ndarray, *, count: int) -> np.ndarray:
+    """Give what has a group's mass a group of its own, and merge what is left as it is listed."""
+    alone = np.zeros(len(mass), dtype=bool)
+    while (left := count - int(alone.sum())) > 1:
+        heavy = ~alone & (mass >= mass[~alone].sum() / left)
+        if not heavy.any() or int(alone.sum() + heavy.sum()) >= count:
+            break
+        alone |= heavy
+    groups = np.arange(len(mass))
+    if not alone.all():
+        runs = np.asarray(quantile_groups(mass[~alone], count=count - int(alone.sum())))
+        first = np.flatnonzero(~alone)[np.searchsorted(runs, runs)]
+        groups[~alone] = first
+    return np.unique(groups, return_inverse=True)[1]
+
+
 def _merge_unordered(rare: np.ndarray) -> tuple[int, ...]:
     """Give every common code a group of its own, and all rare ones a last group."""
     if rare.sum() <= 1:
@@ -186,6 +221,18 @@ def _merge_unordered(rare: np.ndarray) -> tuple[int, ...]:
     common = int((~rare).sum())
     groups = np.where(rare, common, np.cumsum(~rare) - 1)
     return tuple(int(g) for g in groups)
+
+
+def _merge_listed(
+    counts: np.ndarray, deviation: np.ndarray, *, rare_deviations: float
+) -> tuple[int, ...]:
+    """Give every common code a group of its own; merge rare ones with the next rare ones listed."""
+    groups = np.arange(len(counts))
+    rare = np.flatnonzero(counts < rare_deviations * deviation)
+    if len(rare) > 1:
+        merged = _merge_neighbours(counts[rare], deviation[rare], rare_deviations=rare_deviations)
+        groups[rare] = rare[np.searchsorted(merged, merged)]
+    return tuple(int(g) for g in np.unique(groups, return_inverse=True)[1])
 
 
 def _merge_upwards(

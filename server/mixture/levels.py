@@ -121,7 +121,7 @@ class Levels(SideBySide):
             rising=tuple(rising),
             total=total,
             shares=np.concatenate([projected_shares(alone[a]) for a in domain.attributes]),
-            pairs=tuple(found),
+            pairs=tuple(_each_once(found)),
             members=members,
             table=(table + table.T).astype(np.float32),
             weight=(weight + weight.T).astype(np.float32),
@@ -174,6 +174,19 @@ def _placed(pairs: Sequence[Pair], *, starts: np.ndarray) -> tuple[list[Pair], n
     places = np.concatenate(rows, axis=1)
     members = places[:, np.argsort(places[1], kind="stable")]
     return [replace(p, block=_block(p, columns)) for p in pairs], members
+
+
+def _each_once(pairs: Iterable[Pair]) -> Iterable[Pair]:
+    """Return pairs, those over the same groups as one by the precision of each."""
+    found: dict[tuple[int, int], Pair] = {}
+    for pair in pairs:
+        place = pair.block[0].start, pair.block[1].start
+        if (before := found.get(place)) is not None:
+            known, more = before.deviation**-2, pair.deviation**-2
+            table = (known * before.table + more * pair.table) / (known + more)
+            pair = replace(pair, table=table, deviation=(known + more) ** -0.5)  # noqa: PLW2901
+        found[place] = pair
+    return found.values()
 
 
 def _block(pair: Pair, columns: Mapping[tuple[int, bytes], slice]) -> tuple[slice, slice]:

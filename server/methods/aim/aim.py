@@ -40,7 +40,7 @@ from silosynth.server.methods.aim.codes import (
     level_ladder,
     working_codes,
 )
-from silosynth.server.methods.aim.fitting import choose_in_steps, fit_mixed, fit_run
+from silosynth.server.methods.aim.fitting import choose_in_steps, fit_mixed, fit_run, is_mixed
 from silosynth.server.methods.budget import (
     Sizes,
     asked_size,
@@ -169,14 +169,15 @@ def _cells(domain: Domain, *, most: int, whole: frozenset[str] = frozenset()) ->
 def _ask(phase: PhaseName, known: Known) -> Question:
     """Ask all pairs coarsely, and then in each round those that the model is furthest from."""
     plan, schema, one_way = known.plan, known.schema, known.merged_by
+    listed = EDITIONS[plan.edition].gathered
     if phase is not PhaseName.COARSE:
         working = asking_codes(plan, schema, one_way, measured=known.measured)
-        ladder = level_ladder(schema, one_way, working=working)
+        ladder = level_ladder(schema, one_way, working=working, listed=listed)
         return _round(phase, plan=plan, schema=schema, measured=known.measured, ladder=ladder)
     working = working_codes(plan, schema, one_way)
     wanted = AIM_COARSE_DEVIATIONS * phase_deviation(phase, plan=plan, one_way=one_way)
     count = coarse_groups(one_way, deviation=wanted, most=MOST_COARSE_GROUPS)
-    grouping = coarse_grouping(schema, one_way, working=working, count=count)
+    grouping = coarse_grouping(schema, one_way, working=working, count=count, listed=listed)
     return ask_cliques(all_pairs(schema.domain), name=COARSE, grouping=grouping)
 
 
@@ -218,6 +219,7 @@ def _round(
             of=times * sum(p.marginals for p in plan.phases if p.name in ROUNDS),
         ),
         room=room,
+        mixed=is_mixed(plan, schema),
     )
     deviation = phase_deviation(phase, plan=plan, one_way=one_way)
     again: list[Clique] = []
@@ -253,15 +255,10 @@ def _questions(levels: Mapping[Clique, str], *, ladder: Mapping[str, Grouping]) 
 
 
 def _finish(known: Known) -> Outcome:
-    """Fit everything that was measured: a mixture of forests to all of it, where it may be.
-
-    It knows every coarse pair, where a junction tree has room for a few. But what is impossible for
-    certain a tree keeps out wholly, and few marginals that somebody named it has as they are.
-    """
+    """Fit everything that was measured: a mixture of forests to all of it, where it may be."""
     plan, asked = known.plan, rounds_measured(known.measured)
     grouping = working_codes(plan, known.schema, known.merged_by, asked=asked)
-    tree = plan.workload or known.schema.impossible()
-    if EDITIONS[plan.edition].mixed and not tree:
+    if is_mixed(plan, known.schema):
         levels = measured_levels(known, grouping=grouping)
         return finish_trees(known, fit_mixed(plan, levels), grouping=grouping, total=levels.total)
     return finish_model(known, grouping=grouping, fit=fit_run)

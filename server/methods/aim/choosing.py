@@ -117,7 +117,7 @@ def choose_cliques(
     present: Sequence[Clique],
     domain: Domain,
     count: int,
-    limit_bytes: Sequence[int],
+    limit_bytes: Sequence[int] | None,
     room: Room = lambda clique, chosen: True,
 ) -> tuple[Clique, ...]:
     """Return up to ``count`` cliques by falling score with which the model stays small.
@@ -125,7 +125,8 @@ def choose_cliques(
     Cliques without a score above 0 and those that are present are left out.
 
     Args:
-        limit_bytes: (count,) the most that the junction tree may take with each choice.
+        limit_bytes: (count,) the most that the junction tree may take with each choice; None for
+            what no tree need hold.
         room: whether a clique may still be asked beside those that were chosen.
     """
     known = {frozenset(c) for c in present}
@@ -137,9 +138,11 @@ def choose_cliques(
             break
         if not room(clique, chosen):
             continue
-        tree = build_junction_tree([*present, *chosen, clique], domain=domain)
-        if tree.bytes <= limit_bytes[len(chosen)]:
-            chosen.append(clique)
+        if limit_bytes is not None:
+            tree = build_junction_tree([*present, *chosen, clique], domain=domain)
+            if tree.bytes > limit_bytes[len(chosen)]:
+                continue
+        chosen.append(clique)
     return tuple(chosen)
 
 

@@ -57,12 +57,15 @@ def working_codes(
         pairs: those that say for which attributes finer codes stand out as well.
         asked: what rounds have measured, perhaps over such codes.
     """
-    working = working_grouping(schema, one_way, rare_deviations=AIM_RARE_DEVIATIONS)
+    listed = EDITIONS[plan.edition].gathered
+    working = working_grouping(
+        schema, one_way, rare_deviations=AIM_RARE_DEVIATIONS, listed=listed
+    )
     deviation = WORKING_DEVIATIONS * phase_deviation(ROUNDS[0], plan=plan, one_way=one_way)
     count = coarse_groups(one_way, deviation=deviation, most=MOST_AIM_GROUPS)
-    merged = coarse_grouping(schema, one_way, working=working, count=count)
+    merged = coarse_grouping(schema, one_way, working=working, count=count, listed=listed)
     merged = keep_zeros_apart(merged, schema=schema)
-    if not EDITIONS[plan.edition].gathered:
+    if not listed:
         return merged
     finer = finer_codes(
         schema,
@@ -96,12 +99,14 @@ def asking_codes(
 
 
 def level_ladder(
-    schema: Schema, one_way: Sequence[Measurement], *, working: Grouping
+    schema: Schema, one_way: Sequence[Measurement], *, working: Grouping, listed: bool
 ) -> dict[str, Grouping]:
     """Return the levels that a round may measure at, from coarse to as fine as the model."""
     largest = max(working.domain(schema.domain).shape)
     ladder = {
-        f"groups-{count}": coarse_grouping(schema, one_way, working=working, count=count)
+        f"groups-{count}": coarse_grouping(
+            schema, one_way, working=working, count=count, listed=listed
+        )
         for count in LADDER
         if count < largest
     }

@@ -25,7 +25,7 @@ from silosynth.server.methods.aim.choosing import (
 )
 from silosynth.server.methods.mixed import most_cells
 from silosynth.server.mixture import Levels, Settings, Trees, fit_trees
-from silosynth.server.model import Device, GraphicalModel
+from silosynth.server.model import Device, GraphicalModel, build_junction_tree
 from silosynth.server.model.fit import fit
 
 ROUND_ITERATIONS, STEP_ITERATIONS = 150, 60
@@ -60,6 +60,15 @@ def fit_run(
         zeros=zeros,
     )
     return model, fitted
+
+
+def is_mixed(plan: Plan, schema: Schema) -> bool:
+    """Say whether a run's last fit is a mixture of forests.
+
+    It knows every coarse pair, where a junction tree has room for a few. But what is impossible for
+    certain a tree keeps out wholly, and few marginals that somebody named it has as they are.
+    """
+    return EDITIONS[plan.edition].mixed and not plan.workload and not schema.impossible()
 
 
 def fit_mixed(plan: Plan, levels: Levels) -> Trees:
@@ -121,40 +130,65 @@ def choose_in_steps(
     zeros: Sequence[ImpossibleCells],
     limit_bytes: Sequence[int],
     room: Room,
+    mixed: bool,
 ) -> tuple[Clique, ...]:
     """Return the pairs that a round asks: in steps, each by a model that knows those before it.
 
     What is chosen is known coarsely already, so a model can be fitted to it before a round measures
     it. A pair that follows from others is then not asked beside them: it costs a round's noise and
-    the model's room, and says little.
+    the model's room, and says little. Where the last fit is no tree, pairs that a tree has no room
+    for are asked as well, those that this model is furthest from first.
 
     Args:
         known: what was measured, but for coarse pairs. coarse: those, over the same codes.
         limit_bytes: (count,) of :func:`choose_cliques`, as many as may be chosen.
+        mixed: whether the last fit is a mixture, which has room for all pairs.
     """
     steps, count = EDITIONS[plan.edition].steps, len(limit_bytes)
+    asked = {m.clique for m in known}
+    if mixed:
+        known = _with_room(known, domain=domain, limit_bytes=limit_bytes[-1])
     present = [*(m.clique for m in known), *(z.clique for z in zeros)]
+    coarse = [m for m in coarse if m.clique in present or m.clique not in asked]
     chosen: tuple[Clique, ...] = ()
-    for step in range(steps):
-        if not (wanted := -(-count * (step + 1) // steps) - len(chosen)):
-            continue
+
+    def more(wanted: int, limits: Sequence[int] | None) -> tuple[Clique, ...]:
         held = held_inside(coarse, present=[*present, *chosen], domain=domain)
         iterations = STEP_ITERATIONS if chosen else ROUND_ITERATIONS
         model = fit_to_choose(
             plan, [*known, *held], domain=domain, zeros=zeros, iterations=iterations
         )
-        new = choose_cliques(
+        return choose_cliques(
             score_by_workload(model, coarse, plan=plan),
             present=[*present, *chosen],
             domain=domain,
             count=wanted,
-            limit_bytes=limit_bytes[len(chosen) : len(chosen) + wanted],
+            limit_bytes=limits,
             room=partial(_beside, chosen, room),
         )
-        if not new:
+
+    for step in range(steps):
+        upto = -(-count * (step + 1) // steps)
+        if upto == len(chosen):
+            continue
+        if not (new := more(upto - len(chosen), limit_bytes[len(chosen) : upto])):
             break
         chosen += new
+    if mixed and len(chosen) < count:
+        chosen += more(count - len(chosen), None)
     return chosen
+
+
+def _with_room(
+    known: Sequence[Measurement], *, domain: Domain, limit_bytes: int
+) -> list[Measurement]:
+    """Return what a junction tree of so many bytes has room for, each as it comes."""
+    held: list[Measurement] = []
+    for m in known:
+        cliques = [*(h.clique for h in held), m.clique]
+        if build_junction_tree(cliques, domain=domain).bytes <= limit_bytes:
+            held.append(m)
+    return held
 
 
 def _beside(before: tuple[Clique, ...], room: Room, clique: Clique, more: Sequence[Clique]) -> bool:
