@@ -43,9 +43,7 @@ def working_grouping(
     """
     by_name = {m.clique[0]: m for m in one_way}
     groups = {
-        a.name: working_groups(
-            a, by_name[a.name], rare_deviations=rare_deviations, listed=listed
-        )
+        a.name: working_groups(a, by_name[a.name], rare_deviations=rare_deviations, listed=listed)
         for a in schema.coded
     }
     return keep_zeros_apart(Grouping.merging(groups), schema=schema)

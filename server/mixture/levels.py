@@ -128,6 +128,15 @@ class Levels(SideBySide):
             typical=typical,
         )
 
+    def surer_of_empty(self, cells: Iterable[tuple[Pair, np.ndarray]], *, times: float) -> Levels:
+        """Return these, where cells of pairs, (left, right) bool, hold none and count for more."""
+        table, weight = self.table.copy(), self.weight.copy()
+        for pair, empty in cells:
+            for across, mask in ((pair.block, empty), (pair.block[::-1], empty.T)):
+                table[across][mask] = 0.0
+                weight[across][mask] *= times
+        return replace(self, table=table, weight=weight)
+
     def merged(self, codes: np.ndarray) -> np.ndarray:
         """Return (rows, columns) what (rows, codes) shares make of the groups."""
         member, column = self.members
@@ -184,7 +193,7 @@ def _each_once(pairs: Iterable[Pair]) -> Iterable[Pair]:
         if (before := found.get(place)) is not None:
             known, more = before.deviation**-2, pair.deviation**-2
             table = (known * before.table + more * pair.table) / (known + more)
-            pair = replace(pair, table=table, deviation=(known + more) ** -0.5)  # noqa: PLW2901
+            pair = replace(pair, table=table, deviation=(known + more) ** -0.5)
         found[place] = pair
     return found.values()
 

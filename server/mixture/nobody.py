@@ -19,7 +19,7 @@ from silosynth.server.mixture.forest import Forest
 from silosynth.server.mixture.levels import Levels, Pair
 from silosynth.server.values import log_odds, pushed_up
 
-LEAST_CHANCE, MOST_LEFT = 0.5, 0.1
+LEAST_CHANCE, MOST_LEFT = 0.35, 0.1
 """That a cell is empty, and of the rows that independent attributes put there."""
 LEAST_KEPT_OUT = 0.0005
 """Of all rows, what an edge must keep out of forbidden cells to be worth one."""
@@ -35,21 +35,26 @@ _SHARES = (0.001, 0.99)
 _ALONE_FIRST, _LEAST_IN_ORDER, _DRAWN = 10, 7, 8.0
 """Rounds before cells lean on neighbours, in an order of so many codes; and of how many cells the
 share of all is worth beside them."""
+Cells = tuple[Pair, np.ndarray]
+"""A pair, and of its table, (left groups, right groups) bool, cells of a kind."""
 _SEED = 1
 _LOWEST = -30.0
 """Deviations: below, densities of a normal are nought to a computer."""
 
 
-def choose_forest(levels: Levels, tables: np.ndarray, *, most_cells: int) -> Forest:
+def choose_forest(
+    levels: Levels, tables: np.ndarray, *, empty: Iterable[Cells], most_cells: int
+) -> Forest:
     """Return the forest that keeps most rows out of cells which nobody is in.
 
     The edges that keep most out come first, each unless it would close a circle or be too large.
 
     Args:
         tables: (codes, codes) the shares of pairs by a model without edges.
+        empty: of :func:`find_empty`.
         most_cells: that the tables of all edges may have together.
     """
-    allowed = dict(_allowed(levels, _likely(levels, tables)))
+    allowed = dict(_allowed(empty))
     codes = levels.slices
     kept_out = {
         (left, right): round(float(tables[codes[left], codes[right]][~mask].sum()), 9)
@@ -125,21 +130,30 @@ def _alone(levels: Levels, pair: Pair, side: int) -> np.ndarray:
     return np.bincount(groups, weights=levels.shares[levels.slices[v]])
 
 
-def _allowed(levels: Levels, pairs: Iterable[Pair]) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+def find_empty(levels: Levels, tables: np.ndarray) -> Iterator[Cells]:
+    """Yield measured pairs of which another sight shows that cells are empty, and which those are.
+
+    Of the pairs whose low counts a model puts most rows into.
+
+    Args: tables: (codes, codes) the shares of pairs by that model.
+    """
+    random = np.random.default_rng(_SEED)
+    for pair in _likely(levels, tables):
+        alone = _alone(levels, pair, 0) * levels.total, _alone(levels, pair, 1) * levels.total
+        counts, deviation = pair.table * levels.total, pair.deviation * levels.total
+        noise = random.normal(size=counts.shape) * deviation
+        rising = levels.rising[pair.left], levels.rising[pair.right]
+        if is_shown(counts, alone=alone, deviation=deviation, rising=rising, noise=noise):
+            yield pair, empty_cells(counts, alone=alone, deviation=deviation, rising=rising)
+
+
+def _allowed(cells: Iterable[Cells]) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
     """Yield, by pair of attributes, (codes, codes) bool: which cells no measurement says are empty.
 
     A code that would be left without any keeps all.
     """
     found: dict[tuple[int, int], np.ndarray] = {}
-    random = np.random.default_rng(_SEED)
-    for pair in pairs:
-        alone = _alone(levels, pair, 0) * levels.total, _alone(levels, pair, 1) * levels.total
-        counts, deviation = pair.table * levels.total, pair.deviation * levels.total
-        noise = random.normal(size=counts.shape) * deviation
-        rising = levels.rising[pair.left], levels.rising[pair.right]
-        if not is_shown(counts, alone=alone, deviation=deviation, rising=rising, noise=noise):
-            continue
-        empty = empty_cells(counts, alone=alone, deviation=deviation, rising=rising)
+    for pair, empty in cells:
         edge = pair.left, pair.right
         found[edge] = found.get(edge, np.True_) & ~empty[np.ix_(*pair.groups)]
     for edge, mask in found.items():

@@ -169,7 +169,7 @@ def _cells(domain: Domain, *, most: int, whole: frozenset[str] = frozenset()) ->
 def _ask(phase: PhaseName, known: Known) -> Question:
     """Ask all pairs coarsely, and then in each round those that the model is furthest from."""
     plan, schema, one_way = known.plan, known.schema, known.merged_by
-    listed = EDITIONS[plan.edition].gathered
+    listed = EDITIONS[plan.edition].listed
     if phase is not PhaseName.COARSE:
         working = asking_codes(plan, schema, one_way, measured=known.measured)
         ladder = level_ladder(schema, one_way, working=working, listed=listed)
@@ -235,6 +235,7 @@ def _round(
             domain=fine,
             one_way=one_way,
             deviation=deviation,
+            cell_deviations=edition.cell_deviations,
             said=said.get(c, 0.0),
         )
         for c in (*chosen, *again)

@@ -29,7 +29,9 @@ class Edition:
 
     ``rounds_part`` is how much of the model's room pairs of rounds may fill, the rest being for
     coarse pairs that no round asked. In so many ``steps`` a round chooses, with a fit in between.
-    ``gathered`` says whether pairs of which one attribute nearly says the other are measured finer.
+    ``gathered`` says whether pairs of which one attribute nearly says the other are measured finer,
+    and a round's cells hold ``cell_deviations`` of its noise on average. ``listed`` says whether
+    unordered codes merge with those beside them in their list, and not by their mass alone.
     ``empty_precision`` is how many times surer than its noise the last fit is of cells that noised
     counts say nobody is in. ``mixed`` says whether that fit is a mixture of forests where no
     combination is impossible and no workload is named, and no junction tree.
@@ -38,15 +40,33 @@ class Edition:
     rounds_part: float
     steps: int
     gathered: bool
+    cell_deviations: float
+    listed: bool
     empty_precision: float
     mixed: bool
 
 
 EDITIONS: Mapping[int | None, Edition] = {
-    None: Edition(rounds_part=1.0, steps=1, gathered=False, empty_precision=1.0, mixed=False),
-    2: Edition(rounds_part=0.5, steps=3, gathered=True, empty_precision=25.0, mixed=True),
+    None: Edition(
+        rounds_part=1.0,
+        steps=1,
+        gathered=False,
+        cell_deviations=3.0,
+        listed=False,
+        empty_precision=1.0,
+        mixed=False,
+    ),
+    2: Edition(
+        rounds_part=0.5,
+        steps=3,
+        gathered=True,
+        cell_deviations=2.0,
+        listed=True,
+        empty_precision=25.0,
+        mixed=True,
+    ),
 }
-"""By what a plan says; see docs/decisions/151, 162 and 177. A plan of before says nothing."""
+"""By what a plan says; see docs/decisions/151, 162, 177 and 182. A plan of before says nothing."""
 NEWEST = 2
 FIRST_SHARE = 0.3
 """Share of the size limit that the first clique may use; the last one may use all."""

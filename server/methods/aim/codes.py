@@ -30,8 +30,6 @@ from silosynth.server.model import build_junction_tree
 
 LADDER = (4, 6, 8, 12, 16, 24, 32)
 """Groups an attribute may be merged to in a round; above, it is measured as the model has it."""
-CELL_DEVIATIONS = 3.0
-"""Standard deviations of noise that a measured pair's cells hold on average."""
 WORKING_DEVIATIONS = 1.5
 """Standard deviations of a round's noise in a cell of two of AIM's working attributes."""
 
@@ -57,15 +55,13 @@ def working_codes(
         pairs: those that say for which attributes finer codes stand out as well.
         asked: what rounds have measured, perhaps over such codes.
     """
-    listed = EDITIONS[plan.edition].gathered
-    working = working_grouping(
-        schema, one_way, rare_deviations=AIM_RARE_DEVIATIONS, listed=listed
-    )
+    listed = EDITIONS[plan.edition].listed
+    working = working_grouping(schema, one_way, rare_deviations=AIM_RARE_DEVIATIONS, listed=listed)
     deviation = WORKING_DEVIATIONS * phase_deviation(ROUNDS[0], plan=plan, one_way=one_way)
     count = coarse_groups(one_way, deviation=deviation, most=MOST_AIM_GROUPS)
     merged = coarse_grouping(schema, one_way, working=working, count=count, listed=listed)
     merged = keep_zeros_apart(merged, schema=schema)
-    if not listed:
+    if not EDITIONS[plan.edition].gathered:
         return merged
     finer = finer_codes(
         schema,
@@ -120,13 +116,14 @@ def choose_level(
     domain: Domain,
     one_way: Sequence[Measurement],
     deviation: float,
+    cell_deviations: float,
     said: float = 0.0,
 ) -> str:
-    """Return the finest level whose cells hold three standard deviations of noise on average.
+    """Return the finest level whose cells hold so many standard deviations of noise on average.
 
     Args: said: of :func:`nearly_said`; above 0 the cells count that rows are in, else all.
     """
-    cells = estimate_rows(one_way) / (CELL_DEVIATIONS * deviation)
+    cells = estimate_rows(one_way) / (cell_deviations * deviation)
     alone = {m.clique[0]: m for m in one_way}
     for name, finer in pairwise(ladder):
         grouping = ladder[finer]
