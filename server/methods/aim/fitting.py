@@ -20,6 +20,7 @@ from silosynth.server.measuring import (
 from silosynth.server.methods.aim.choosing import (
     EDITIONS,
     Room,
+    beside,
     choose_cliques,
     score_by_workload,
 )
@@ -149,17 +150,12 @@ def choose_in_steps(
             domain=domain,
             count=wanted,
             limit_bytes=limit_bytes[len(chosen) : len(chosen) + wanted],
-            room=partial(_beside, chosen, room),
+            room=partial(beside, chosen, room),
         )
         if not new:
             break
         chosen += new
     return chosen
-
-
-def _beside(before: tuple[Clique, ...], room: Room, clique: Clique, more: Sequence[Clique]) -> bool:
-    """Say whether there is room for a pair beside those of earlier steps and of this one."""
-    return room(clique, (*before, *more))
 
 
 def fit_to_choose(
