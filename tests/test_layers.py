@@ -106,7 +106,7 @@ ROOMS: dict[str, str] = {
     "common/scores common/tables common/trust",
     "server/model": "common/schema",
     "server/values": "common/values common/codec common/plan common/schema",
-    "server/mixture": "server/values common/generator",
+    "server/mixture": "server/measuring server/values common/generator",
     "server/measuring": "server/model server/values common/certificate common/codec "
     "common/messages common/plan common/sampler common/schema",
     "server/generator": "server/measuring common/codec common/generator common/messages "

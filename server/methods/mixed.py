@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from silosynth.common.certificate import certify_plan
-from silosynth.common.domain import Clique, Domain, Grouping
+from silosynth.common.domain import Clique, Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import PhaseName, Plan
 from silosynth.common.sampler import COMPONENT, Conditional, Sampler, shares, shares_of_groups
@@ -16,13 +16,11 @@ from silosynth.common.schema import Schema
 from silosynth.server.measuring import regroup, rounds_measured, within_groups
 from silosynth.server.methods.marginals import steadied
 from silosynth.server.methods.method import Known, Outcome
-from silosynth.server.mixture import Levels, Trees, collect_pairs, denoise
+from silosynth.server.mixture import Levels, Trees, clean_coarse, join_columns
 
 MOST_EDGES_MB = 16
 """Of the tables of a forest's edges, which are handed out with every component."""
 _SHARE_BYTES = 4
-TAKEN_OFF = 0.5
-"""Of the noise that the spectrum of coarse pairs shows: all of it takes weak factors along."""
 
 
 def most_cells(plan: Plan, *, components: int) -> int:
@@ -69,48 +67,35 @@ def _conditionals(fitted: Trees, names: Clique) -> Iterator[Conditional]:
         yield Conditional(attribute=names[v], given=given, ends=shares(table, name=names[v]))
 
 
-def measured_levels(known: Known, *, grouping: Grouping) -> Levels:
+def measured_levels(known: Known, *, grouping: Grouping, smoothing: float) -> Levels:
     """Return 1-ways, coarse pairs and those of rounds over the codes that a mixture is fitted over.
 
-    1-ways of long lists are those of :func:`finish_model`.
-    """
-    domain = known.schema.domain
-    steady, coarse = steadied(known), known.measured[PhaseName.COARSE]
+    1-ways of long lists are those of :func:`finish_model`, and what pairs say of columns is in all.
 
-    def over(measured: Iterable[Measurement]) -> list[Measurement]:
+    Args: smoothing: of the mixture, by which it is seen how much noise is taken off coarse pairs.
+    """
+    domain, over = known.schema.domain, grouping.domain(known.schema.domain)
+    coarse = known.measured[PhaseName.COARSE]
+
+    def merged(measured: Iterable[Measurement]) -> list[Measurement]:
         return [regroup(m, domain=domain, grouping=grouping) for m in measured]
 
-    rounds = rounds_measured(known.measured)
-    return Levels.of_measurements(
-        over(steady.get(m.clique, m) for m in known.one_way),
-        over((*coarse, *rounds)),
-        domain=grouping.domain(domain),
-        rising=rising(known.schema),
-        cleaned=over((*_cleaned(coarse, known.one_way, domain=domain), *rounds)),
-    )
+    steady = steadied(known)
+    one_way = merged(steady.get(m.clique, m) for m in known.one_way)
+    rounds = merged(rounds_measured(known.measured))
 
+    def levels(noised: Sequence[Measurement], cleaned: Sequence[Measurement]) -> Levels:
+        pairs = [*merged(noised), *rounds]
+        return Levels.of_measurements(
+            join_columns(one_way, pairs, domain=over),
+            pairs,
+            domain=over,
+            rising=rising(known.schema),
+            cleaned=[*merged(cleaned), *rounds],
+        )
 
-def _cleaned(
-    coarse: Sequence[Measurement], one_way: Sequence[Measurement], *, domain: Domain
-) -> list[Measurement]:
-    """Return coarse pairs with less of the noise that their spectrum shows.
-
-    Args: coarse: over the same groups, all of them. domain: the fine one.
-    """
-    if not coarse:
-        return []
-    level = coarse[0].grouping
-    over = level.domain(domain)
-    alone = [regroup(m, domain=domain, grouping=level) for m in one_way]
-    pairs = collect_pairs(alone, coarse, domain=over)
-    tables = (denoise(pairs) + np.outer(pairs.shares, pairs.shares)) * pairs.total
-    block = dict(zip(over.attributes, pairs.slices, strict=True))
-
-    def cleaned(m: Measurement) -> np.ndarray:
-        clean: np.ndarray = tables[block[m.clique[0]], block[m.clique[1]]].ravel()
-        return (1 - TAKEN_OFF) * m.values + TAKEN_OFF * clean
-
-    return [replace(m, values=cleaned(m)) for m in coarse]
+    cleaned = clean_coarse(coarse, known.one_way, domain=domain, levels=levels, smoothing=smoothing)
+    return levels(coarse, cleaned)
 
 
 def rising(schema: Schema) -> list[bool]:

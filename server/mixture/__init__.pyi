@@ -1,4 +1,6 @@
 from .central import CENTRAL_COMPONENTS, fit_central, fit_laws, next_step, read_centres
+from .cleaning import clean_coarse
+from .columns import join_columns
 from .copula import COPULA_COMPONENTS, fit_copula
 from .fitting import Settings, fit_trees
 from .forest import Trees
@@ -25,6 +27,7 @@ __all__ = [
     "Settings",
     "Trees",
     "choose",
+    "clean_coarse",
     "collect_pairs",
     "denoise",
     "fit_central",
@@ -32,6 +35,7 @@ __all__ = [
     "fit_laws",
     "fit_projected",
     "fit_trees",
+    "join_columns",
     "next_step",
     "normal_scores",
     "read_centres",

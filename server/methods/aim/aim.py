@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import combinations
 from typing import Annotated, Any
 
@@ -29,6 +30,8 @@ from silosynth.server.measuring import (
 from silosynth.server.methods.aim.choosing import (
     EDITIONS,
     NEWEST,
+    beside,
+    cover_evenly,
     growing_limits,
     room_of,
 )
@@ -40,7 +43,13 @@ from silosynth.server.methods.aim.codes import (
     level_ladder,
     working_codes,
 )
-from silosynth.server.methods.aim.fitting import choose_in_steps, fit_mixed, fit_run, is_mixed
+from silosynth.server.methods.aim.fitting import (
+    SMOOTHING,
+    choose_in_steps,
+    fit_mixed,
+    fit_run,
+    is_mixed,
+)
 from silosynth.server.methods.budget import (
     Sizes,
     asked_size,
@@ -192,7 +201,8 @@ def _round(
     """Fit what is known, and ask the pairs that the model is furthest from.
 
     The noise was fixed for as many pairs as one silo is asked. Where fewer are worth it or fit the
-    model, the pairs that were chosen first are measured again, which makes no model larger.
+    model, the pairs that were chosen first are measured again, which makes no model larger; then
+    a mixture is told of others what they say of their columns.
     """
     fine, one_way, working = schema.domain, measured[PhaseName.ONE_WAY], ladder[WORKING]
     edition = EDITIONS[plan.edition]
@@ -201,6 +211,12 @@ def _round(
     room = room_of(plan, plan.phase(phase))
     times = -(-len(coarse) // plan.phase(PhaseName.COARSE).marginals)
     count = plan.phase(phase).marginals * times
+    limits = growing_limits(
+        max_model_mb=plan.max_model_mb * edition.rounds_part,
+        before=len(before),
+        count=count,
+        of=times * sum(p.marginals for p in plan.phases if p.name in ROUNDS),
+    )
     chosen = choose_in_steps(
         plan,
         [
@@ -212,12 +228,7 @@ def _round(
         coarse=coarse,
         domain=working.domain(fine),
         zeros=merged_zeros(schema, grouping=working),
-        limit_bytes=growing_limits(
-            max_model_mb=plan.max_model_mb * edition.rounds_part,
-            before=len(before),
-            count=count,
-            of=times * sum(p.marginals for p in plan.phases if p.name in ROUNDS),
-        ),
+        limit_bytes=limits,
         room=room,
         mixed=is_mixed(plan, schema),
     )
@@ -226,6 +237,14 @@ def _round(
     for clique in before:
         if len(chosen) + len(again) < count and room(clique, (*chosen, *again)):
             again.append(clique)
+    if is_mixed(plan, schema):
+        again += cover_evenly(
+            (*before, *chosen, *again),
+            pairs=[m.clique for m in coarse],
+            domain=working.domain(fine),
+            count=count - len(chosen) - len(again),
+            room=partial(beside, (*chosen, *again), room),
+        )
     known = (*measured[PhaseName.COARSE], *rounds_measured(measured))
     said = nearly_said(known, domain=fine) if edition.gathered else {}
     levels = {
@@ -260,7 +279,7 @@ def _finish(known: Known) -> Outcome:
     plan, asked = known.plan, rounds_measured(known.measured)
     grouping = working_codes(plan, known.schema, known.merged_by, asked=asked)
     if is_mixed(plan, known.schema):
-        levels = measured_levels(known, grouping=grouping)
+        levels = measured_levels(known, grouping=grouping, smoothing=SMOOTHING)
         return finish_trees(known, fit_mixed(plan, levels), grouping=grouping, total=levels.total)
     return finish_model(known, grouping=grouping, fit=fit_run)
 

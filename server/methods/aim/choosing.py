@@ -9,6 +9,7 @@ party and costs no privacy. Workload weights and a size limit that grows are as 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -73,7 +74,7 @@ FIRST_SHARE = 0.3
 NOISE_EXCESS, NOISE_SPREAD = 0.1666, 0.3506
 """Mean and standard deviation of max(|z| - 1, 0) for a standard normal z."""
 SHOWN_DEVIATIONS = 4.0
-TRIES_PER_CLIQUE = 20
+TRIES_PER_CLIQUE, _TRIES_TO_COVER = 20, 2
 
 
 def pair_weights(
@@ -166,6 +167,36 @@ def choose_cliques(
     return tuple(chosen)
 
 
+def cover_evenly(
+    present: Sequence[Clique],
+    *,
+    pairs: Sequence[Clique],
+    domain: Domain,
+    count: int,
+    room: Room,
+) -> tuple[Clique, ...]:
+    """Return up to ``count`` more pairs, of attributes that fewest of ``present`` are of.
+
+    A round whose noise is fixed for more pairs than are worth it asks them for what they say of
+    their columns: where a table says little of pairs, those are what it is off by.
+
+    Args: room: whether a pair may still be asked beside those that were chosen.
+    """
+    times = Counter(name for clique in present for name in clique)
+    known = {frozenset(c) for c in present}
+    left = [p for p in pairs if frozenset(p) not in known]
+    chosen: list[Clique] = []
+    for _ in range(_TRIES_TO_COVER * count):
+        if len(chosen) == count or not left:
+            break
+        pair = min(left, key=lambda p: (times[p[0]] + times[p[1]], domain.size(p), p))
+        left.remove(pair)
+        if room(pair, chosen):
+            chosen.append(pair)
+            times.update(pair)
+    return tuple(chosen)
+
+
 def room_of(plan: Plan, phase: Phase) -> Room:
     """Return what says whether a phase may ask for one more, beside those that were chosen.
 
@@ -183,6 +214,11 @@ def room_of(plan: Plan, phase: Phase) -> Room:
         return all(sum(plan.holds(s, c) for c in chosen) < phase.paid for s in holders)
 
     return room
+
+
+def beside(before: tuple[Clique, ...], room: Room, clique: Clique, more: Sequence[Clique]) -> bool:
+    """Say whether there is room for a pair beside those of earlier steps and of this one."""
+    return room(clique, (*before, *more))
 
 
 def growing_limits(*, max_model_mb: float, before: int, count: int, of: int) -> list[int]:

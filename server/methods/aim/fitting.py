@@ -20,6 +20,7 @@ from silosynth.server.measuring import (
 from silosynth.server.methods.aim.choosing import (
     EDITIONS,
     Room,
+    beside,
     choose_cliques,
     score_by_workload,
 )
@@ -164,7 +165,7 @@ def choose_in_steps(
             domain=domain,
             count=wanted,
             limit_bytes=limits,
-            room=partial(_beside, chosen, room),
+            room=partial(beside, chosen, room),
         )
 
     for step in range(steps):
@@ -189,11 +190,6 @@ def _with_room(
         if build_junction_tree(cliques, domain=domain).bytes <= limit_bytes:
             held.append(m)
     return held
-
-
-def _beside(before: tuple[Clique, ...], room: Room, clique: Clique, more: Sequence[Clique]) -> bool:
-    """Say whether there is room for a pair beside those of earlier steps and of this one."""
-    return room(clique, (*before, *more))
 
 
 def fit_to_choose(
