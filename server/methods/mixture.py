@@ -15,7 +15,7 @@ import numpy as np
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.plan import Method, PhaseName, Plan
 from silosynth.common.schema import Schema
-from silosynth.server.measuring import coarse_grouping
+from silosynth.server.measuring import coarse_grouping, working_grouping
 from silosynth.server.methods.budget import (
     Sizes,
     asked_size,
@@ -100,9 +100,9 @@ def most_groups(domain: Domain) -> int:
 
 def _grouping(known: Known) -> Grouping:
     """Return the merge of fine codes into the codes of pairs and model: rare ones, and the many."""
-    schema, one_way = known.schema, known.merged_by
-    most = most_groups(schema.domain)
-    return coarse_grouping(schema, one_way, working=known.rare_merged, count=most)
+    schema, one_way, most = known.schema, known.merged_by, most_groups(known.schema.domain)
+    working = working_grouping(schema, one_way, listed=True)
+    return coarse_grouping(schema, one_way, working=working, count=most, listed=True)
 
 
 def _ask(phase: PhaseName, known: Known) -> Question:

@@ -168,7 +168,7 @@ def _ones(rows: int) -> list[Measurement]:
 
 def test_more_noise_means_a_coarser_level() -> None:
     schema, ones = small_schema(), _ones(10_000)
-    ladder = level_ladder(schema, ones, working=Grouping())
+    ladder = level_ladder(schema, ones, working=Grouping(), listed=False)
     assert len(ladder) <= 8
     found = [
         choose_level(
@@ -182,7 +182,7 @@ def test_more_noise_means_a_coarser_level() -> None:
 def test_rows_that_gather_in_few_cells_are_measured_finer() -> None:
     """Where one attribute says the other wholly, rows are in as many cells as it has codes."""
     schema, ones = small_schema(), _ones(10_000)
-    ladder = level_ladder(schema, ones, working=Grouping())
+    ladder = level_ladder(schema, ones, working=Grouping(), listed=False)
     found = [
         choose_level(
             ("age", "region"),
@@ -432,7 +432,6 @@ def test_pairs_cover_the_attributes_that_were_asked_least_within_room_and_limit(
             pairs=pairs,
             domain=domain,
             count=count,
-            limit_bytes=limit,
             room=lambda clique, chosen: spared not in clique,
         )
 

@@ -13,7 +13,13 @@ from silosynth.common.measurement import Measurement
 from silosynth.server.mixture import Levels, Settings, Trees, fit_trees
 from silosynth.server.mixture.fitting import _Fit
 from silosynth.server.mixture.forest import Forest
-from silosynth.server.mixture.nobody import choose_forest, empty_cells, is_shown, nearest_table
+from silosynth.server.mixture.nobody import (
+    choose_forest,
+    empty_cells,
+    find_empty,
+    is_shown,
+    nearest_table,
+)
 
 SIZES = (3, 2, 4, 2, 3)
 NAMES = ("a", "b", "c", "d", "e")
@@ -185,8 +191,9 @@ def test_no_edge_is_larger_than_there_is_room_for() -> None:
     levels = measurements(law_of_places(), rows=20_000.0, deviation=40.0)
     plain = trees_of(0)
     tables = np.outer(levels.shares, levels.shares)
-    assert choose_forest(levels, tables, most_cells=1000).edges
-    assert not choose_forest(levels, tables, most_cells=5).edges
+    empty = tuple(find_empty(levels, tables))
+    assert choose_forest(levels, tables, empty=empty, most_cells=1000).edges
+    assert not choose_forest(levels, tables, empty=empty, most_cells=5).edges
     assert plain.forest.edges  # of a forest that was given
 
 
@@ -197,7 +204,8 @@ def test_independent_columns_get_no_edge_that_forbids_what_is_there(seed: int) -
     for size in SIZES:
         law = np.multiply.outer(law, random.dirichlet(np.full(size, 2.0)))
     levels = measurements(law, rows=20_000.0, deviation=100.0, seed=seed)
-    found = choose_forest(levels, np.outer(levels.shares, levels.shares), most_cells=1000)
+    tables = np.outer(levels.shares, levels.shares)
+    found = choose_forest(levels, tables, empty=find_empty(levels, tables), most_cells=1000)
     for parent, v in found.edges:
         rest = tuple(u for u in range(law.ndim) if u not in (parent, v))
         table = law.sum(axis=rest)
