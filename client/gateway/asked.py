@@ -43,7 +43,6 @@ from silosynth.common.held import Counters, Inputs
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.messages import Request
 from silosynth.common.plan import (
-    ENDINGS,
     OF_PICTURES,
     OF_VALUES,
     OF_VOTES,
@@ -55,7 +54,7 @@ from silosynth.common.plan import (
     partition,
 )
 from silosynth.common.schema import Schema
-from silosynth.common.values import Endings, Partition, sum_levels
+from silosynth.common.values import Leaves, Partition, sum_levels
 
 if TYPE_CHECKING:  # its libraries are an extra
     from silosynth.common.generator import Words
@@ -160,7 +159,7 @@ def _ask_values(asked: Asked) -> Sequence[np.ndarray]:
             part, key = trees[name].closer(request.leaves[name], level=level), level
         else:
             part = partition(trees[name], level=level)
-            key = ENDINGS if isinstance(part, Endings) else ""
+            key = "" if isinstance(part, Leaves) else level
         questions[name, key] = ValueQuestion(attribute=name, partition=part)
     found = asked.rows.count_values(tuple(questions.values()), **asked.terms)
     counts = dict(zip(questions, found, strict=True))

@@ -25,6 +25,7 @@ from silosynth.client.source.spec import (
     Reader,
     SourceSpec,
     ValueQuestion,
+    place_counts,
 )
 from silosynth.client.source.sql import (
     MOST_SETS,
@@ -42,7 +43,6 @@ from silosynth.client.source.sql import (
     is_numeric,
     is_spelled,
     listed_code_sql,
-    place_counts,
     point_sql,
     quote,
     quote_text,

@@ -15,7 +15,7 @@ import pyarrow as pa
 from silosynth.client.source.survey import Survey
 from silosynth.common.codec import EncodingNote
 from silosynth.common.domain import Grouping
-from silosynth.common.errors import InvalidArgument
+from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.schema import CsvDialect, Schema
 from silosynth.common.values import Partition
@@ -147,6 +147,16 @@ class ValueQuestion:
         cells = self.partition.find(points[points >= 0])
         counts: np.ndarray = np.bincount(cells[cells >= 0], minlength=self.partition.cells)
         return counts
+
+
+def place_counts(result: pa.Table, *, cells: int) -> np.ndarray:
+    """Return (cells,) int64 of a ``value_count_sql`` result."""
+    cell, rows = (result[name].to_numpy() for name in ("cell", "rows"))
+    if len(cell) and not 0 <= cell.min() <= cell.max() < cells:
+        raise InvalidTable("the server counted cells that are not there")
+    counts = np.zeros(cells, dtype=np.int64)
+    counts[cell] = rows
+    return counts
 
 
 class Source(Protocol):

@@ -21,7 +21,7 @@ from silosynth.client.maps import FARTHEST, NEAREST, ColumnMap, SiloMap, as_numb
 from silosynth.common.codec import ListedCodec, NumericCodec, codec_of, flatten, is_text
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema import CodedAttribute
-from silosynth.common.values import Closer, Endings, Partition, ValueGrid
+from silosynth.common.values import ClockCells, Closer, Endings, Partition, ValueGrid
 
 MOST_SETS = 31
 """PostgreSQL's GROUPING() takes at most so many arguments."""
@@ -205,6 +205,8 @@ def cell_sql(partition: Partition, *, point: str) -> str:
         pairs = list(enumerate(partition.moduli, start=1))[::-1]
         tests = " ".join(f"WHEN {place} % {m} = 0 THEN {i}" for i, m in pairs)
         return f"CASE {tests} ELSE 0 END"
+    if isinstance(partition, ClockCells):
+        return _clock_cell(partition, point=point)
     leaves = partition.leaves if isinstance(partition, Closer) else partition
     leaf = f"(({point} + {leaves.offset}) / {leaves.join})"
     place = f"(({point} + {leaves.offset}) % {leaves.join})"
@@ -215,6 +217,15 @@ def cell_sql(partition: Partition, *, point: str) -> str:
     if leaves.join == 1:
         return point
     return f"2 * {leaf} + CASE WHEN {place} > 0 THEN 1 ELSE 0 END"
+
+
+def _clock_cell(partition: ClockCells, *, point: str) -> str:
+    """Return the hour of the day or the day of the week of a point."""
+    grid, clocks = partition.grid, partition.clocks
+    begins = zip((*clocks.turns, grid.points), clocks.begins(grid).tolist(), strict=True)
+    tests = " ".join(f"WHEN {point} < {stop} THEN {begin}::bigint" for stop, begin in begins)
+    shown = f"(CASE {tests} END + {point} % {clocks.period(grid)} * {grid.stride}::bigint)"
+    return f"{shown} / {partition.length}::bigint % {partition.cells}"
 
 
 def value_count_sql(partition: Partition, *, column: str, coded: str) -> str:
@@ -275,16 +286,6 @@ def add_counts(
         if chosen.any() and not 0 <= cell[chosen].min() <= cell[chosen].max() < table.cells:
             raise InvalidTable("the server counted cells that are not there")
         np.add.at(total, cell[chosen], rows[chosen])
-
-
-def place_counts(result: pa.Table, *, cells: int) -> np.ndarray:
-    """Return (cells,) int64 of a ``value_count_sql`` result."""
-    cell, rows = (result[name].to_numpy() for name in ("cell", "rows"))
-    if len(cell) and not 0 <= cell.min() <= cell.max() < cells:
-        raise InvalidTable("the server counted cells that are not there")
-    counts = np.zeros(cells, dtype=np.int64)
-    counts[cell] = rows
-    return counts
 
 
 def _bins_of(attribute: CodedAttribute) -> NumericCodec:

@@ -18,8 +18,8 @@ _MANY_MOMENTS, _LONG, _FEW_HOURS = 200, 32, 0.7
 """Moments of which some would lie in each hour, days beyond which bins are longer than one, and
 the share of hours up to which they are told."""
 _HOURS = (
-    "all lie in some hours of the day, which drawn ones hardly do; part the column into a day and "
-    "a time of day to keep them"
+    "all lie in some hours of the day, which runs over one table count and keep; of several "
+    "tables, part the column into a day and a time of day to keep them"
 )
 
 
@@ -90,7 +90,7 @@ def find_step(
 
 
 def told_hours(numbers: np.ndarray, *, stride: int) -> tuple[str, ...]:
-    """Say so where moments of a long time lie in part of the day alone, which is hardly kept.
+    """Say so where moments of a long time lie in part of the day alone, which families do not keep.
 
     Args:
         numbers: (values,) microseconds since 1970, each once, NaN for what has none.

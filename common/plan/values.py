@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,15 +12,21 @@ from silosynth.common.errors import InvalidPlan, InvalidSchema
 from silosynth.common.plan.fields import PlanModel
 from silosynth.common.schema import Schema
 from silosynth.common.values import (
+    HOURS,
+    WEEKDAYS,
+    ClockCells,
+    Clocks,
     Closer,
     Endings,
     Leaves,
     Partition,
     ValueGrid,
+    clocks_of,
     endings_of,
     factors,
     leaves_within,
     refined_attributes,
+    told_by,
 )
 
 MOST_TREE_CELLS = 2**20
@@ -32,13 +38,31 @@ MOST_CLOSER_CELLS = 2**17
 _LEVEL, _DIGIT, ENDINGS = "level-", "digit-", "endings"
 
 
+class PlannedClocks(PlanModel):
+    """Clocks by which moments' hours of the day and days of the week are counted.
+
+    They are ``ahead`` so many seconds of the points' microseconds, the second and later from the
+    points of ``turns`` on.
+    """
+
+    turns: tuple[Annotated[int, Field(ge=1, le=2**48)], ...] = Field(default=(), max_length=1_000)
+    ahead: tuple[Annotated[int, Field(ge=-86_400, le=86_400)], ...] = Field(
+        min_length=1, max_length=1_001
+    )
+
+    @property
+    def clocks(self) -> Clocks:
+        """Return the clocks."""
+        return Clocks(turns=self.turns, ahead=self.ahead)
+
+
 class PlannedTree(PlanModel):
     """The points ``(first + k * stride) / 10^decimals`` of a number, ``join`` of them a leaf.
 
-    Of ``months`` they are months since 1970.
+    Of ``months`` they are months since 1970. With ``clocks``, what those show is counted too.
     """
 
-    _ABSENT: ClassVar[frozenset[str]] = frozenset({"months"})
+    _ABSENT: ClassVar[frozenset[str]] = frozenset({"months", "clocks"})
 
     first: int = Field(ge=-(2**62), le=2**62)
     stride: int = Field(ge=1, le=2**62)
@@ -47,6 +71,7 @@ class PlannedTree(PlanModel):
     real: bool
     join: int = Field(ge=1, le=2**48)
     months: Literal[True] | None = None
+    clocks: PlannedClocks | None = None
 
     @model_validator(mode="after")
     def _counts(self) -> Self:
@@ -56,6 +81,8 @@ class PlannedTree(PlanModel):
             raise ValueError(err.message) from err
         if count[0] > 2**26:
             raise ValueError("a tree has too many leaves")
+        if self.clocks and (fault := self.clocks.clocks.fault(self.grid)):
+            raise ValueError(fault)
         return self
 
     @property
@@ -80,10 +107,20 @@ class PlannedTree(PlanModel):
         """Return the partition by round numbers, where it is counted."""
         return endings_of(self.grid)
 
+    @property
+    def shown(self) -> dict[str, ClockCells]:
+        """Return the partitions by what clocks show, by level; none where they are not counted."""
+        if self.clocks is None:
+            return {}
+        clocks = self.clocks.clocks
+        units = told_by(self.grid)
+        return {unit: ClockCells(grid=self.grid, clocks=clocks, unit=unit) for unit in units}
+
     def asked(self) -> dict[str, int]:
         """Return the cells of everything that the phase ``values`` asks of the number, by level."""
         levels = {f"{_LEVEL}{i}": nodes for i, nodes in enumerate(self.leaves.levels)}
-        return levels | ({ENDINGS: self.endings.cells} if self.endings else {})
+        levels |= {ENDINGS: self.endings.cells} if self.endings else {}
+        return levels | {unit: part.cells for unit, part in self.shown.items()}
 
     def digits(self) -> tuple[str, ...]:
         """Return the levels that the phase ``closer`` asks of the number."""
@@ -97,7 +134,7 @@ class PlannedTree(PlanModel):
 
 
 def level_number(level: str) -> int | None:
-    """Return the number of a level of the tree; None of the endings."""
+    """Return the number of a level of the tree; None of what is counted beside it."""
     return int(level.removeprefix(_LEVEL)) if level.startswith(_LEVEL) else None
 
 
@@ -107,6 +144,7 @@ def plan_trees(schema: Schema) -> dict[str, PlannedTree]:
     Small ones get their points as leaves; the others share the cells that are left.
     """
     grids = refined_attributes(schema)
+    clocks = _clocks(schema, grids)
     trees: dict[str, PlannedTree] = {}
     left, waiting = MOST_TREE_CELLS, len(grids)
     for name in sorted(grids, key=lambda n: grids[n].points):
@@ -122,23 +160,41 @@ def plan_trees(schema: Schema) -> dict[str, PlannedTree]:
             real=grid.real,
             months=grid.months or None,
             join=leaves.join,
+            clocks=clocks.get(name),
         )
     return {name: trees[name] for name in grids}
 
 
+def _clocks(schema: Schema, grids: Mapping[str, ValueGrid]) -> dict[str, PlannedClocks]:
+    """Return the clocks of all moments."""
+    found = {a.name: clocks_of(a, grids[a.name]) for a in schema.numbers if a.name in grids}
+    return {
+        name: PlannedClocks(turns=clocks.turns, ahead=clocks.ahead)
+        for name, clocks in found.items()
+        if clocks is not None
+    }
+
+
 def check_trees(trees: Mapping[str, PlannedTree], schema: Schema) -> None:
     """Raise InvalidPlan unless the trees are over the points that the schema gives."""
-    grids = refined_attributes(schema)
+    grids, attributes = refined_attributes(schema), {a.name: a for a in schema.numbers}
     for name, tree in trees.items():
         if grids.get(name) != tree.grid:
             raise InvalidPlan(
                 f"the tree of {name!r} is not over the points that the schema gives",
                 hint="make the plan again with 'silosynth plan new'",
             )
+        if tree.clocks is not None and clocks_of(attributes[name], tree.grid) is None:
+            raise InvalidPlan(
+                f"{name!r} holds no moments, whose hours and weekdays are counted",
+                hint="make the plan again with 'silosynth plan new'",
+            )
 
 
 def partition(tree: PlannedTree, *, level: str) -> Partition:
     """Return what is counted for a level: of every level of the tree, its cells."""
+    if level in (HOURS, WEEKDAYS) and level in tree.shown:
+        return tree.shown[level]
     if level == ENDINGS and tree.endings is not None:
         return tree.endings
     return tree.leaves

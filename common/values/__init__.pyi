@@ -1,3 +1,12 @@
+from .clocks import (
+    HOURS,
+    WEEKDAYS,
+    ClockCells,
+    Clocks,
+    DayLaw,
+    clocks_of,
+    told_by,
+)
 from .grid import (
     ValueGrid,
     check_edges,
@@ -24,14 +33,20 @@ from .spread import WHOLE, Spread, parse_spread
 
 __all__ = [
     "FANOUT",
+    "HOURS",
+    "WEEKDAYS",
     "WHOLE",
+    "ClockCells",
+    "Clocks",
     "Closer",
+    "DayLaw",
     "Endings",
     "Leaves",
     "Partition",
     "Spread",
     "ValueGrid",
     "check_edges",
+    "clocks_of",
     "declared_edges",
     "edges_schema",
     "endings_of",
@@ -44,4 +59,5 @@ __all__ = [
     "refine",
     "refined_attributes",
     "sum_levels",
+    "told_by",
 ]

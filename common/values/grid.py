@@ -144,7 +144,7 @@ def _months(numbers: np.ndarray) -> np.ndarray:
     return months
 
 
-_MONDAY = -3 * DAY
+MONDAY = -3 * DAY
 """The Monday before 1970, in microseconds."""
 _TIMES = ("datetime", "time", "duration")
 """Kinds whose points are microseconds; those of a kind that is not known here are its bins'."""
@@ -165,7 +165,7 @@ def grid_of(attribute: NumericAttribute) -> ValueGrid | None:
             if attribute.resolution in _CALENDAR:
                 return _month_grid(attribute, stride=_CALENDAR[attribute.resolution])
             week = attribute.resolution is Resolution.WEEK
-            start = _MONDAY if week else attribute.first_tick
+            start = MONDAY if week else attribute.first_tick
             return _instant_grid(attribute, stride=_ticks(attribute), start=start)
         case _:
             return None

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from silosynth.common.errors import InvalidPlan
+from silosynth.common.values.clocks import ClockCells
 from silosynth.common.values.grid import DAY, MICROSECONDS, ValueGrid
 
 FANOUT = 16
@@ -165,7 +166,7 @@ class Closer:
         return self.chosen[rank] * self.leaves.join - self.leaves.offset
 
 
-Partition = Leaves | Endings | Closer
+Partition = Leaves | Endings | Closer | ClockCells
 
 
 def factors(leaves: Leaves) -> tuple[int, ...]:

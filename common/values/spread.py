@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from silosynth.common.errors import InvalidSampler
 from silosynth.common.schema import PlainModel
+from silosynth.common.values.clocks import Clocks, DayLaw, LaidOut
 from silosynth.common.values.grid import ValueGrid
 
 Uniform = Callable[[int], np.ndarray]
@@ -23,6 +24,15 @@ WHOLE = 2**31
 _MOST_PIECES = 2**20
 _Point = Annotated[int, Field(ge=0, le=2**48)]
 _Share = Annotated[int, Field(ge=0, le=WHOLE)]
+
+
+class LawData(PlainModel):
+    """The plain data of a :class:`DayLaw`."""
+
+    turns: tuple[_Point, ...] = Field(default=(), max_length=1_000)
+    ahead: tuple[int, ...] = Field(max_length=1_001)
+    hours: tuple[_Share, ...] = ()
+    weekdays: tuple[_Share, ...] = ()
 
 
 class SpreadData(PlainModel):
@@ -40,6 +50,7 @@ class SpreadData(PlainModel):
     moduli: tuple[Annotated[int, Field(ge=1, le=2**48)], ...] = ()
     heaps: tuple[_Share, ...] = ()
     months: bool = False
+    day: LawData | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +60,8 @@ class Spread:
     ``edges`` are the points at which the second and later codes begin; piece i holds the points
     from ``start[i]`` up to below ``stop[i]``, all alike but for ``heaps``: with the chance
     ``heaps[j]`` of 2^31, asked from the last to the first, a value of a piece of several points is
-    a multiple of ``moduli[j]`` strides where the piece has one.
+    a multiple of ``moduli[j]`` strides where the piece has one. Of moments, ``day``
+    weighs points of a piece by the hour and the weekday that clocks show at them.
 
     Guarantees: what can be built can be drawn from; every value drawn lies in its code's points.
     """
@@ -61,6 +73,7 @@ class Spread:
     mass: np.ndarray = field(repr=False)
     moduli: tuple[int, ...] = ()
     heaps: tuple[int, ...] = ()
+    day: DayLaw | None = None
 
     def __post_init__(self) -> None:
         bounds = (0, *self.edges, self.grid.points)
@@ -79,6 +92,8 @@ class Spread:
             raise InvalidSampler("the pieces of a number overlap, or cross its codes")
         if len(self.moduli) != len(self.heaps):
             raise InvalidSampler("a number has other heaps than moduli")
+        if self.day and (fault := self.day.fault(self.grid)):
+            raise InvalidSampler(fault)
 
     def draw(self, codes: np.ndarray, *, uniform: Uniform) -> np.ndarray:
         """Return (rows,) int64, a point for each code.
@@ -109,9 +124,7 @@ class Spread:
 
     def share_between(self, low: int, high: int) -> np.ndarray:
         """Return (codes,) float64, the share of each code's values that lie in [low, high)."""
-        inside = np.minimum(self._stops, high) - np.maximum(self._starts, low)
-        width = self._stops - self._starts
-        held = self._held * np.clip(inside, 0, None) / width
+        held = self._held * self._portion(low, high)
         code = self._code_of(self._starts)
         shares: np.ndarray = np.bincount(code, weights=held) / np.bincount(code, weights=self._held)
         return shares
@@ -122,18 +135,18 @@ class Spread:
         free = lost[self._code_of(self._starts)]
         start = np.where(free, self._starts, np.maximum(self._starts, low))
         stop = np.where(free, self._stops, np.minimum(self._stops, high))
-        inside = np.clip(stop - start, 0, None)
+        portion = np.where(free, 1.0, self._portion(low, high))
         # Finer masses, so that what is left of a small one is not lost in rounding.
         scale = WHOLE / max(float(self._held.sum()), 1.0)
-        mass = np.ceil(self._held * scale * inside / (self._stops - self._starts)).astype(np.int64)
-        there = inside > 0
+        mass = np.ceil(self._held * scale * portion).astype(np.int64)
+        there = mass > 0
         return replace(self, start=start[there], stop=stop[there], mass=mass[there])
 
     def dump(self) -> dict[str, Any]:
         """Return the spread as plain data."""
         grid = self.grid
         # Files of other numbers stay what they were.
-        left_out = None if grid.months else {"months"}
+        left_out = {n for n, of in (("months", grid.months), ("day", self.day)) if not of}
         return SpreadData(
             first=grid.first,
             stride=grid.stride,
@@ -147,12 +160,30 @@ class Spread:
             moduli=self.moduli,
             heaps=self.heaps,
             months=grid.months,
+            day=None if self.day is None else _dump_law(self.day),
         ).model_dump(mode="json", exclude=left_out)
+
+    def _portion(self, low: int, high: int) -> np.ndarray:
+        """Return (pieces,) float64, the share of each piece's values that lie in [low, high)."""
+        begin = np.clip(self._starts, low, None)
+        end = np.maximum(np.clip(self._stops, None, high), begin)
+        even: np.ndarray = (end - begin) / (self._stops - self._starts)
+        if self._laid is None:
+            return even
+        of_start, of_stop, of_begin, of_end = (
+            self._laid.below(p) for p in (self._starts, self._stops, begin, end)
+        )
+        whole, part = of_stop - of_start, of_end - of_begin
+        return np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), even)
 
     def _heaped(self, piece: np.ndarray, inner: np.ndarray, *, uniform: Uniform) -> np.ndarray:
         """Return a point of each piece, round numbers as often as heaps say."""
-        start, width = self._starts[piece], (self._stops - self._starts)[piece]
-        points: np.ndarray = start + np.minimum((inner * width).astype(np.int64), width - 1)
+        start, stop = self._starts[piece], self._stops[piece]
+        width = stop - start
+        if self._laid is None:
+            points: np.ndarray = start + np.minimum((inner * width).astype(np.int64), width - 1)
+        else:
+            points = self._laid.draw(start, stop, inner=inner)
         left = uniform(len(piece))
         rows = np.flatnonzero(width > 1) if self.moduli else np.zeros(0, dtype=np.int64)
         for modulus, heap in zip(self.moduli[::-1], self.heaps[::-1], strict=True):
@@ -163,12 +194,38 @@ class Spread:
             there = count > 0
             chosen = there & (left[rows] < chance)
             kept = rows[chosen]
-            place = np.minimum((inner[kept] * count[chosen]).astype(np.int64), count[chosen] - 1)
-            points[kept] = (first[chosen] + place) * modulus - self.grid.phase
+            if self._laid is None:
+                part = (inner[kept] * count[chosen]).astype(np.int64)
+                place = first[chosen] + np.minimum(part, count[chosen] - 1)
+                points[kept] = place * modulus - self.grid.phase
+            else:
+                bounds = start[kept], stop[kept]
+                points[kept] = self._rounded(points[kept], *bounds, modulus=modulus)
             missed = rows[there & ~chosen]
             left[missed] = (left[missed] - chance) / max(1.0 - chance, 1e-12)
             rows = rows[~chosen]
         return points
+
+    def _rounded(
+        self, points: np.ndarray, start: np.ndarray, stop: np.ndarray, *, modulus: int
+    ) -> np.ndarray:
+        """Return the multiple of a modulus below each point of a piece, or else the one above.
+
+        A point stays where neither lies in its piece at an hour that has any.
+        """
+        low = points - (points + self.grid.phase) % modulus
+        found = points.copy()
+        open_ = np.ones(len(points), dtype=bool)
+        for near in (low, low + modulus):
+            there = open_ & (near >= start) & (near < stop)
+            there[there] = self._laid is None or self._laid.weigh(near[there]) > 0
+            found[there] = near[there]
+            open_ &= ~there
+        return found
+
+    @cached_property
+    def _laid(self) -> LaidOut | None:
+        return None if self.day is None else LaidOut(self.day, self.grid)
 
     @cached_property
     def _filled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -242,4 +299,17 @@ def parse_spread(data: object) -> Spread:
         mass=np.asarray(plain.mass, dtype=np.int64),
         moduli=plain.moduli,
         heaps=plain.heaps,
+        day=None if plain.day is None else _parse_law(plain.day),
     )
+
+
+def _dump_law(law: DayLaw) -> LawData:
+    """Return a law as plain data."""
+    clocks = law.clocks
+    return LawData(turns=clocks.turns, ahead=clocks.ahead, hours=law.hours, weekdays=law.weekdays)
+
+
+def _parse_law(plain: LawData) -> DayLaw:
+    """Build a law; whether it is one of a grid is for the spread to say."""
+    clocks = Clocks(turns=plain.turns, ahead=plain.ahead)
+    return DayLaw(clocks=clocks, hours=plain.hours, weekdays=plain.weekdays)

@@ -93,6 +93,10 @@ def _value_words(plan: Plan) -> Iterator[str]:
         joined = [name for name, tree in trees.items() if tree.digits()]
         more = f"; {len(joined)} of them once more where many rows are" if joined else ""
         yield f"values of {len(trees)} numbers are looked at in {cells:,} cells{more}"
+    shown = {name: " and ".join(tree.shown) for name, tree in trees.items() if tree.shown}
+    if shown:
+        told = ", ".join(f"{units} of {name!r}" for name, units in shown.items())
+        yield f"counted by the clock too: {told}"
 
 
 def _show_tables(plan: Plan, schema: TablesSchema, *, persons: int | None, as_json: bool) -> None:

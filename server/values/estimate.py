@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from silosynth.common.schema import Schema
 from silosynth.common.values import WHOLE, Spread, declared_edges, keeps_bins, refine
 from silosynth.server.values.codes import choose_edges, cut_at
 from silosynth.server.values.heaps import find_heaps, look_closer, look_into
+from silosynth.server.values.hours import find_law
 from silosynth.server.values.pieces import Pieces, find_pieces
 from silosynth.server.values.tails import Noise, noise_of, thin_tails
 from silosynth.server.values.tree import Tree, reconcile
@@ -96,6 +97,12 @@ def estimate_values(
         finer = _finer(pieces, leaves.get(name, ()), closer.get(name))
         heaps = _heaps(counted[name], finer)
         thinned = thin_tails(finer, noise=noise)
+        day, thinned = find_law(
+            thinned,
+            shown=counted[name].tree.shown,
+            counts=counted[name].counts,
+            variance=counted[name].variance,
+        )
         if name in kept:
             bounds = declared_edges(attribute, grid) or ()
         else:
@@ -106,7 +113,8 @@ def estimate_values(
                 declared=declared_edges(attribute, grid) or (),
             )
             edges[name] = bounds
-        spreads[name] = _spread(counted[name].tree, thinned, edges=bounds, heaps=heaps)
+        spread = _spread(counted[name].tree, thinned, edges=bounds, heaps=heaps)
+        spreads[name] = replace(spread, day=day)
     return Values(schema=refine(schema, edges=edges), edges=edges, spreads=spreads)
 
 
@@ -141,7 +149,7 @@ def _rows(trees: Mapping[str, Tree], *, missing: Collection[str]) -> tuple[float
 
 def _reconciled(counted: Counted) -> Tree:
     """Return the tree of one number, its levels in agreement."""
-    levels = {level_number(level): c for level, c in counted.counts.items() if level != ENDINGS}
+    levels = {level_number(level): c for level, c in counted.counts.items()}
     ordered = [levels[number] for number in range(len(counted.tree.leaves.levels))]
     return reconcile(ordered, variance=counted.variance)
 

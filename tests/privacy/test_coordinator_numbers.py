@@ -54,6 +54,8 @@ NUMBERS = parse_schema(
         "attributes": [
             {"name": "amount", "kind": "real", "minimum": 0, "maximum": 5000, "source": "public"},
             {"name": "sex", "kind": "categorical", "categories": ["f", "m"], "source": "public"},
+            {"name": "at", "kind": "datetime", "minimum": "2023-01-01", "maximum": "2023-12-31"}
+            | {"resolution": "minute", "zone": "Europe/Berlin", "source": "public"},
         ],
     }
 )

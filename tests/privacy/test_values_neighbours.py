@@ -46,6 +46,8 @@ def schema_of(maximum: int = 5_000_000) -> Schema:
                 | {"missing": True, "source": "public"},
                 {"name": "r", "kind": "real", "minimum": 0.0, "maximum": 9.0, "decimals": 5}
                 | {"source": "public"},
+                {"name": "at", "kind": "datetime", "minimum": "2023-01-01", "resolution": "minute"}
+                | {"maximum": "2023-12-31T23:59", "zone": "Europe/Berlin", "source": "public"},
             ],
         }
     )
@@ -89,6 +91,12 @@ def counts_of(
     return ask_rows(asked)
 
 
+def moments(minutes: np.ndarray) -> pa.Array:
+    """Return moments of 2023, in minutes after its first in UTC."""
+    year = np.datetime64("2023-01-01", "us")
+    return pa.array(year + minutes.astype("timedelta64[m]")).cast(pa.timestamp("us", tz="UTC"))
+
+
 def table_of(rng: np.random.Generator, rows: int, persons: int) -> pa.Table:
     n = [None if rng.random() < 0.1 else int(rng.integers(0, 5_000_001)) for _ in range(rows)]
     near = [None if v is None else v % 3000 if rng.random() < 0.7 else v for v in n]
@@ -96,6 +104,7 @@ def table_of(rng: np.random.Generator, rows: int, persons: int) -> pa.Table:
         {
             "n": pa.array(near, pa.int64()),
             "r": np.round(rng.choice([0.0, 0.12345, 9.0, 4.5], rows) * 1.0, 5),
+            "at": moments(rng.integers(0, 525_600, rows)),
             "who": rng.integers(0, persons, rows),
         }
     )
@@ -109,6 +118,7 @@ def test_the_plan_looks_closer_at_both_numbers() -> None:
     assert [p.name.value for p in PLAN.phases] == ["values", "closer", "one-way"]
     assert PLAN.values is not None
     assert all(tree.digits() for tree in PLAN.values.values())
+    assert {"hours", "weekdays"} <= PLAN.values["at"].asked().keys()
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -182,7 +192,8 @@ def test_what_leaves_has_the_exact_law_of_counts_and_noise(tmp_path: Path) -> No
     plan = plan_of(schema)
     phases = [p.model_copy(update={"sigma2": Fraction(4)}) for p in plan.phases]
     plan = plan_of(schema, phases=[p.model_dump(mode="json") for p in phases])
-    table = pa.table({"n": np.repeat(np.arange(4096), 3), "r": np.zeros(3 * 4096)})
+    count = np.repeat(np.arange(4096), 3)
+    table = pa.table({"n": count, "r": np.zeros(3 * 4096), "at": moments(count)})
     silo = Silo(tmp_path, table, schema)
     request = trees_question(plan).request(plan=plan, phase=PhaseName.VALUES, silo="north")
     released = silo.answer(plan, request)
@@ -203,6 +214,7 @@ def hostile() -> dict[str, dict[str, Any]]:
     one_way = {"phase": "one-way", "queries": [[["n"], "fine"]], "leaves": None}
     return {
         "a level that is not there": {"queries": [[["n"], "level-9"]]},
+        "hours of what has none": {"queries": [[["n"], "hours"]]},
         "a digit in the first look": {"queries": [[["n"], "digit-0"]]},
         "two numbers at once": {"queries": [[["n", "r"], "level-0"]]},
         "a level twice": {"queries": [[["n"], "level-0"], [["n"], "level-0"]]},
@@ -234,7 +246,7 @@ def hostile() -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("wrong", sorted(hostile()))
 def test_what_is_not_the_plans_is_refused_before_it_costs(tmp_path: Path, wrong: str) -> None:
-    table = pa.table({"n": [1, 2], "r": [0.5, 1.0]})
+    table = pa.table({"n": [1, 2], "r": [0.5, 1.0], "at": moments(np.arange(2))})
     silo = Silo(tmp_path, table, SCHEMA)
     honest = requests_of(PLAN)[0].model_dump(mode="json")
     data = json.dumps(honest | hostile()[wrong]).encode()
@@ -244,8 +256,40 @@ def test_what_is_not_the_plans_is_refused_before_it_costs(tmp_path: Path, wrong:
     assert silo.ledger.spent(PROJECT) == 0
 
 
+def test_a_plan_over_clocks_of_what_is_no_moment_is_refused(tmp_path: Path) -> None:
+    schema = parse_schema(
+        {
+            "name": "t",
+            "attributes": [
+                {"name": "n", "kind": "duration", "minimum": "P0D", "maximum": "P90D"}
+                | {"resolution": "minute", "source": "public"}
+            ],
+        }
+    )
+    silo = Silo(tmp_path, pa.table({"n": pa.array([60], pa.duration("s"))}), schema)
+    plan = plan_of(schema)
+    values = plan.model_dump(mode="json")["values"]
+    values["n"]["clocks"] = {"turns": [], "ahead": [0]}
+    wrong = parse_plan(plan.model_dump(mode="json") | {"values": values})
+    request = trees_question(plan).request(plan=wrong, phase=PhaseName.VALUES, silo="north")
+    assert isinstance(silo.answer(wrong, request), Refusal)
+    assert silo.ledger.spent(PROJECT) == 0
+
+
+def test_a_plan_that_counts_no_clocks_is_run_as_it_was_made(tmp_path: Path) -> None:
+    values = PLAN.model_dump(mode="json")["values"]
+    assert values["at"].pop("clocks")["turns"]
+    old = parse_plan(PLAN.model_dump(mode="json") | {"values": values})
+    assert old.values is not None
+    assert "clocks" not in old.model_dump(mode="json")["values"]["at"]
+    table = table_of(np.random.default_rng(0), 30, 9).drop_columns(["who"])
+    request = trees_question(old).request(plan=old, phase=PhaseName.VALUES, silo="north")
+    assert ("hours" in {level for _, level in request.queries}) is False
+    assert isinstance(Silo(tmp_path, table, SCHEMA).answer(old, request), Release)
+
+
 def test_a_plan_over_other_points_than_the_schemas_is_refused(tmp_path: Path) -> None:
-    silo = Silo(tmp_path, pa.table({"n": [1], "r": [0.5]}), SCHEMA)
+    silo = Silo(tmp_path, pa.table({"n": [1], "r": [0.5], "at": moments(np.arange(1))}), SCHEMA)
     values = PLAN.model_dump(mode="json")["values"]
     values["n"]["first"] = 5
     other = parse_plan(PLAN.model_dump(mode="json") | {"values": values})
@@ -256,13 +300,13 @@ def test_a_plan_over_other_points_than_the_schemas_is_refused(tmp_path: Path) ->
 def test_bins_that_a_coordinator_chooses_cost_what_any_bins_cost(
     tmp_path: Path, fixed_bits: None
 ) -> None:
-    table = pa.table({"n": np.arange(100), "r": np.zeros(100)})
+    table = pa.table({"n": np.arange(100), "r": np.zeros(100), "at": moments(np.arange(100))})
     silo = Silo(tmp_path, table, SCHEMA)
     request = Request(
         plan_digest=PLAN.digest,
         phase=PhaseName.ONE_WAY,
         silo="north",
-        queries=((("n",), "fine"), (("r",), "fine")),
+        queries=((("n",), "fine"), (("r",), "fine"), (("at",), "fine")),
         edges={"n": tuple(range(10, 41))},
     )
     released = silo.answer(PLAN, request)

@@ -25,7 +25,17 @@ from silosynth.client.source.sql import Kind, Stored, point_sql
 from silosynth.common.codec import Codec
 from silosynth.common.plan import plan_trees
 from silosynth.common.schema import parse_schema
-from silosynth.common.values import Closer, Leaves, endings_of, factors, refine, refined_attributes
+from silosynth.common.values import (
+    ClockCells,
+    Clocks,
+    Closer,
+    Leaves,
+    endings_of,
+    factors,
+    refine,
+    refined_attributes,
+    told_by,
+)
 from tests.support.tables.messy import SCHEMA, messy_table
 from tests.support.tables.postgresql_server import running_server
 
@@ -51,6 +61,10 @@ def questions() -> tuple[ValueQuestion, ...]:
                 found.append(ValueQuestion(attribute=name, partition=part))
         if (endings := endings_of(grid)) is not None:
             found.append(ValueQuestion(attribute=name, partition=endings))
+        clocks = Clocks(turns=(50, grid.points // 2), ahead=(0, 7_200, -12_600))
+        for unit in told_by(grid):
+            part = ClockCells(grid=grid, clocks=clocks, unit=unit)
+            found.append(ValueQuestion(attribute=name, partition=part))
     return tuple(found)
 
 
@@ -100,6 +114,8 @@ def served(uri: str, *, push_down: bool, person: bool = False) -> Source:
 def test_there_are_numbers_of_every_kind_among_the_questions() -> None:
     kinds = {a.kind for a in SCHEMA.coded if a.name in GRIDS}
     assert kinds == {"integer", "real", "datetime"}
+    parts = [q.partition for q in questions()]
+    assert {p.unit for p in parts if isinstance(p, ClockCells)} >= {"weekdays"}
 
 
 def test_a_table_in_memory_equals_brute_force() -> None:

@@ -40,6 +40,29 @@ MUTANTS: tuple[Mutant, ...] = (
         killed_by=(f"{_NEIGHBOURS}::test_a_plan_pays_for_every_histogram_that_it_asks",),
     ),
     Mutant(
+        name="values: hours and weekdays are asked for nothing",
+        path="server/methods/budget.py",
+        old="for n, tree in trees.items() for _ in tree.asked()]",
+        new="for n, tree in trees.items() for _ in tree.asked().keys() - tree.shown.keys()]",
+        killed_by=(f"{_NEIGHBOURS}::test_a_plan_pays_for_every_histogram_that_it_asks",),
+    ),
+    Mutant(
+        name="values: a moment counts in an hour for each turn of its clocks",
+        path="client/source/spec.py",
+        old="        cells = self.partition.find(points[points >= 0])\n",
+        new="        clocks = getattr(self.partition, 'clocks', None)\n"
+        "        turns = 0 if clocks is None else len(clocks.turns)\n"
+        "        cells = self.partition.find(np.tile(points[points >= 0], 1 + turns))\n",
+        killed_by=(f"{_NEIGHBOURS}::test_one_row_more_moves_one_cell_of_each_histogram_by_one",),
+    ),
+    Mutant(
+        name="values: clocks are counted of what is no moment",
+        path="common/plan/values.py",
+        old="if tree.clocks is not None and clocks_of(attributes[name], tree.grid) is None:",
+        new="if tree.clocks is not None and name not in attributes:",
+        killed_by=(f"{_NEIGHBOURS}::test_a_plan_over_clocks_of_what_is_no_moment_is_refused",),
+    ),
+    Mutant(
         name="values: a row counts in the leaf beside its own too",
         path="client/source/spec.py",
         old="counts: np.ndarray = np.bincount(cells[cells >= 0], minlength=self.partition.cells)",
