@@ -4,8 +4,8 @@ A cell is empty with one chance, and otherwise holds a count that falls exponent
 rows as independent attributes put there; both are fitted to all cells of the pair. Along codes in
 an order a cell's chance leans on its neighbours', as where one is empty the next often is. Beside
 that stands the nearest table without negative counts that has the 1-ways: where one cell has all
-rows of a code, the others can have none, however noisy they are. A cell is taken for empty where it
-is probably so and one of the two leaves it a tenth of the independent rows. Post-processing.
+rows of a code, the others can have none, however noisy they are. A cell is taken for empty where
+that is likely enough and one of the two leaves it few of the independent rows. Post-processing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from silosynth.server.mixture.forest import Forest
 from silosynth.server.mixture.levels import Levels, Pair
 from silosynth.server.values import log_odds, pushed_up
 
-LEAST_CHANCE, MOST_LEFT = 0.35, 0.1
+LEAST_CHANCE, MOST_LEFT = 0.35, 0.15
 """That a cell is empty, and of the rows that independent attributes put there."""
 LEAST_KEPT_OUT = 0.0005
 """Of all rows, what an edge must keep out of forbidden cells to be worth one."""

@@ -33,6 +33,25 @@ def test_rare_categories_share_one_group_and_common_ones_keep_theirs() -> None:
     assert grouping.groups["x"] == (0, 3, 1, 3, 3, 2)
 
 
+def test_rare_categories_of_a_list_merge_with_the_next_rare_ones_until_they_are_seen() -> None:
+    schema = _schema(kind="categorical", categories=list("abcdefgh"), other=False)
+    counts = [20.0, 500, 20, 25, 400, 5, 60, 7]
+    grouping = working_grouping(schema, _one_way(counts), listed=True)
+    assert grouping.groups["x"] == (0, 1, 0, 0, 2, 0, 3, 0)
+    finer = working_grouping(schema, _one_way(counts, 5.0), listed=True)
+    assert finer.groups["x"] == (0, 1, 2, 3, 4, 5, 6, 5)
+
+
+def test_codes_of_a_list_merge_with_those_beside_them_and_the_heavy_stand_alone() -> None:
+    schema = _schema(kind="categorical", categories=list("abcdefgh"), other=False)
+    one_way = _one_way([10.0, 12, 300, 11, 9, 10, 400, 10], 1.0)
+    by_list = coarse_grouping(schema, one_way, working=Grouping(), count=4, listed=True)
+    assert by_list.groups["x"] == (0, 0, 1, 0, 2, 2, 3, 2)
+    for count in range(1, 9):
+        few = coarse_grouping(schema, one_way, working=Grouping(), count=count, listed=True)
+        assert len(set(few.lookup("x", 8))) <= count
+
+
 def test_one_rare_category_has_nothing_to_merge_with() -> None:
     assert working_grouping(CATEGORICAL, _one_way([100, 5, 200, 90, 90, 90])).groups == {}
 

@@ -150,7 +150,7 @@ def test_groups_are_split_and_never_cut_through(
             assert finer.groups.get(name) == merged.groups.get(name)
 
 
-def test_the_heaviest_codes_that_are_merged_stand_alone_first() -> None:
+def test_codes_that_are_merged_part_as_they_are_listed_the_heaviest_alone() -> None:
     schema = _schema({"a": 6, "b": 2}, ordered=False)
     one_way = [_measure(np.array([10, 60, 50, 40, 30, 20]), "a"), _measure(np.ones(2), "b")]
     merged = Grouping(groups={"a": (0, 0, 0, 1, 1, 1)})
@@ -163,7 +163,7 @@ def test_the_heaviest_codes_that_are_merged_stand_alone_first() -> None:
         count=2,
         most=32,
     )
-    assert finer.groups["a"] == (0, 1, 2, 3, 3, 3)
+    assert finer.groups["a"] == (0, 1, 2, 3, 4, 4)
 
 
 def test_groups_are_parted_as_far_as_something_was_measured_finer() -> None:

@@ -35,6 +35,7 @@ from silosynth.server.methods.aim.codes import (
     working_codes,
 )
 from silosynth.server.methods.aim.fitting import choose_in_steps, fit_run, joining_pairs
+from silosynth.server.methods.mixed import TreesModel
 from silosynth.server.model import build_junction_tree, device
 from silosynth.server.model.fit import fit
 from silosynth.server.planning import new_plan
@@ -172,7 +173,12 @@ def test_more_noise_means_a_coarser_level() -> None:
     assert len(ladder) <= 8
     found = [
         choose_level(
-            ("age", "region"), ladder=ladder, domain=schema.domain, one_way=ones, deviation=d
+            ("age", "region"),
+            ladder=ladder,
+            domain=schema.domain,
+            one_way=ones,
+            deviation=d,
+            cell_deviations=3.0,
         )
         for d in (1.0, 300.0, 1e9)
     ]
@@ -190,6 +196,7 @@ def test_rows_that_gather_in_few_cells_are_measured_finer() -> None:
             domain=schema.domain,
             one_way=ones,
             deviation=100.0,
+            cell_deviations=3.0,
             said=said,
         )
         for said in (0.0, 1.0)
@@ -241,6 +248,7 @@ def test_a_pair_that_follows_from_those_chosen_before_it_is_not_asked(
         zeros=(),
         limit_bytes=[2**20] * 3,
         room=lambda clique, chosen: True,
+        mixed=False,
     )
     assert chosen == (("a", "b"), ("a", "c"), third)
 
@@ -285,7 +293,9 @@ def test_a_round_asks_finer_where_rounds_found_one_attribute_to_say_another_if_t
     assert (codes[0] < codes[1]) == finer
 
 
-def _alike_columns(*, edition: int | None) -> tuple[Known, Outcome]:
+def _alike_columns(
+    *, edition: int | None, workload: tuple[Clique, ...] = ()
+) -> tuple[Known, Outcome]:
     """Run AIM over three columns of 45 codes: a pair takes 16 KiB, and a triple 712.
 
     A row has one code in two of its columns, any two, so no pair follows from the two others.
@@ -293,7 +303,13 @@ def _alike_columns(*, edition: int | None) -> tuple[Known, Outcome]:
     names, rows = ("a", "b", "c"), 900_000
     schema = _listed("alike", names=names, codes=45)
     plan = new_plan(
-        schema, epsilon=8.0, delta=1e-6, silos=("s",), method="aim", max_model_mb=1
+        schema,
+        epsilon=8.0,
+        delta=1e-6,
+        silos=("s",),
+        method="aim",
+        max_model_mb=1,
+        workload=workload,
     ).model_copy(update={"edition": edition})
     pair = np.eye(45) / (3 * 45) + 2 / (3 * 45**2)
     known = Known(plan=plan, schema=schema, measured={})
@@ -318,12 +334,19 @@ def _alike_columns(*, edition: int | None) -> tuple[Known, Outcome]:
     return known, finish_run(known)
 
 
+def test_rounds_ask_what_a_tree_has_no_room_for_where_the_last_fit_is_none() -> None:
+    known, outcome = _alike_columns(edition=2)
+    rounds = {m.clique for name in ROUNDS for m in known.measured.get(name, ())}
+    assert rounds == {("a", "b"), ("a", "c"), ("b", "c")}
+    assert isinstance(outcome.model, TreesModel)
+
+
 @pytest.mark.parametrize(("edition", "asked"), [(None, 3), (2, 2)])
 def test_rounds_leave_room_in_the_model_for_pairs_that_they_did_not_ask(
     edition: int | None, asked: int
 ) -> None:
     """The third pair joins the last fit by its coarse counts where rounds left it out."""
-    known, outcome = _alike_columns(edition=edition)
+    known, outcome = _alike_columns(edition=edition, workload=(("a", "b"), ("a", "c"), ("b", "c")))
     rounds = {m.clique for name in ROUNDS for m in known.measured.get(name, ())}
     assert len(rounds) == asked
     model, _ = fit_run(known.plan, known.schema, known.measured, grouping=outcome.grouping)
@@ -422,11 +445,11 @@ def test_a_round_that_finds_nothing_asks_pairs_for_what_they_say_of_their_column
     assert max(times.values()) - min(times[a] for a in small_schema().domain.attributes) <= 1
 
 
-def test_pairs_cover_the_attributes_that_were_asked_least_within_room_and_limit() -> None:
+def test_pairs_cover_the_attributes_that_were_asked_least_within_room() -> None:
     domain = Domain(attributes=("a", "b", "c", "d"), shape=(2, 3, 4, 5))
     pairs = tuple(combinations(domain.attributes, 2))
 
-    def cover(count: int, limit: int = 2**20, spared: str = "") -> tuple[Clique, ...]:
+    def cover(count: int, spared: str = "") -> tuple[Clique, ...]:
         return cover_evenly(
             [("a", "b")],
             pairs=pairs,
@@ -438,6 +461,3 @@ def test_pairs_cover_the_attributes_that_were_asked_least_within_room_and_limit(
     assert cover(0) == cover(-1) == ()
     assert cover(3) == (("c", "d"), ("a", "c"), ("b", "d"))
     assert cover(3, spared="d") == (("a", "c"), ("b", "c"))
-    smallest = build_junction_tree([("a", "b"), ("c", "d")], domain=domain).bytes
-    assert cover(3, limit=smallest) == (("c", "d"),)
-    assert cover(3, limit=1) == ()

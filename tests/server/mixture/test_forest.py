@@ -256,6 +256,21 @@ def test_what_was_measured_twice_counts_by_its_precision() -> None:
     two = Measurement(clique=("a", "b"), values=np.full(6, 5.0), variance=np.full(6, 2.0))
     levels = Levels.of_measurements(alone, [one, two], domain=DOMAIN, rising=(False,) * len(SIZES))
     assert levels.table[levels.pairs[0].block] * 12.0 == pytest.approx(np.full((3, 2), 3.0))
+    (pair,) = levels.pairs
+    assert pair.table * 12.0 == pytest.approx(np.full((3, 2), 3.0))
+    assert pair.deviation * 12.0 == pytest.approx(np.sqrt(2.0 / 3.0))
+
+
+def test_a_fit_is_surer_of_cells_that_are_empty() -> None:
+    levels = measurements(law_of_places(), rows=20_000.0, deviation=40.0)
+    pair = levels.pairs[1]
+    empty = np.zeros(pair.table.shape, dtype=bool)
+    empty[0, 1] = True
+    surer = levels.surer_of_empty([(pair, empty)], times=4.0)
+    for across, mask in ((pair.block, empty), (pair.block[::-1], empty.T)):
+        assert np.all(surer.table[across] == np.where(mask, 0.0, levels.table[across]))
+        assert np.all(surer.weight[across] == levels.weight[across] * np.where(mask, 4.0, 1.0))
+    assert int((surer.weight != levels.weight).sum()) == 2
 
 
 def test_what_noise_alone_makes_look_empty_is_no_edge() -> None:
