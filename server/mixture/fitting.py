@@ -27,8 +27,6 @@ WORK = 2**35
 """Components times squared codes times steps, at most: a few seconds of one core."""
 BRIEF_COMPONENTS, BRIEF_STEPS = 128, 300
 """Of the mixture of products that says what edges would keep out."""
-EMPTY_PRECISION = 4.0
-"""How many times surer than its noise a fit is of cells that are shown to be empty."""
 _SPREAD = 1.0
 _FIRST, _SECOND = 0.9, 0.99
 _LEAST = 1e-9
@@ -78,8 +76,7 @@ def fit_trees(levels: Levels, *, settings: Settings, most_cells: int) -> Trees:
     tables = plain.pair_tables()
     empty = tuple(find_empty(levels, tables))
     forest = choose_forest(levels, tables, empty=empty, most_cells=most_cells)
-    surer = levels.surer_of_empty(empty, times=EMPTY_PRECISION)
-    return fit_forest(surer, forest, settings=settings)
+    return fit_forest(levels.surer_of_empty(empty), forest, settings=settings)
 
 
 def fit_forest(levels: Levels, forest: Forest, *, settings: Settings) -> Trees:

@@ -18,6 +18,10 @@ from silosynth.common.measurement import Measurement
 from silosynth.server.mixture.codes import SideBySide
 from silosynth.server.mixture.pairs import NoisedPairs, projected_shares
 
+FEW_CELLS, FEW_CELLS_SURER, SURER = 100, 16.0, 4.0
+"""How many times surer than its noise a fit is of empty cells, each of which would hold many rows
+in a table of few."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pair:
@@ -128,10 +132,11 @@ class Levels(SideBySide):
             typical=typical,
         )
 
-    def surer_of_empty(self, cells: Iterable[tuple[Pair, np.ndarray]], *, times: float) -> Levels:
+    def surer_of_empty(self, cells: Iterable[tuple[Pair, np.ndarray]]) -> Levels:
         """Return these, where cells of pairs, (left, right) bool, hold none and count for more."""
         table, weight = self.table.copy(), self.weight.copy()
         for pair, empty in cells:
+            times = FEW_CELLS_SURER if empty.size <= FEW_CELLS else SURER
             for across, mask in ((pair.block, empty), (pair.block[::-1], empty.T)):
                 table[across][mask] = 0.0
                 weight[across][mask] *= times

@@ -27,6 +27,8 @@ LOW_DEVIATIONS = 2.0
 """A count is low that is no further above what an empty cell may be left."""
 SHOWN_DEVIATIONS, MOST_THERE = 4.0, 0.3
 """By how much another sight's count of empty cells is below, and of what they would hold."""
+SIGHTS, PART = 3, 0.7
+"""How often counts are looked at twice, with so much of their noise more in the first sight."""
 MOST_LOOKED_AT = 1000
 """Pairs of attributes: those that most may be kept out of."""
 _ITERATIONS, _PROJECTIONS = 30, 60
@@ -141,9 +143,8 @@ def find_empty(levels: Levels, tables: np.ndarray) -> Iterator[Cells]:
     for pair in _likely(levels, tables):
         alone = _alone(levels, pair, 0) * levels.total, _alone(levels, pair, 1) * levels.total
         counts, deviation = pair.table * levels.total, pair.deviation * levels.total
-        noise = random.normal(size=counts.shape) * deviation
         rising = levels.rising[pair.left], levels.rising[pair.right]
-        if is_shown(counts, alone=alone, deviation=deviation, rising=rising, noise=noise):
+        if is_shown(counts, alone=alone, deviation=deviation, rising=rising, random=random):
             yield pair, empty_cells(counts, alone=alone, deviation=deviation, rising=rising)
 
 
@@ -165,26 +166,31 @@ def _allowed(cells: Iterable[Cells]) -> Iterator[tuple[tuple[int, int], np.ndarr
 def is_shown(
     counts: np.ndarray,
     *,
-    noise: np.ndarray,
     alone: tuple[np.ndarray, np.ndarray],
     deviation: float,
     rising: tuple[bool, bool] = (False, False),
+    random: np.random.Generator,
 ) -> bool:
     """Say whether cells that one sight of noised counts takes for empty are so in another.
 
-    Adding noise of the same size to noise, and taking it off, makes two that are independent: what
-    was low by chance in one is not in the other. There the cells must hold far fewer rows than
-    independent attributes would put in them, beyond what its noise explains.
+    A part of noise as large added to counts, and taken off by its inverse, makes two sights that
+    are independent: what was low by chance in one is not in the other. There the cells must hold
+    far fewer rows than independent attributes would put in them, beyond what its noise explains, on
+    the mean of a few such sights.
 
-    Args: noise: (left, right) numbers with the deviation of a cell's noise; see data fission,
-        Leiner, Duan, Wasserman and Ramdas 2025, example 1.
+    Source: data fission, Leiner, Duan, Wasserman and Ramdas 2025, example 1.
     """
-    twice = np.sqrt(2.0) * deviation
-    empty = empty_cells(counts + noise, alone=alone, deviation=twice, rising=rising)
-    expected = float(np.outer(*alone)[empty].sum()) / max(float(alone[0].sum()), 1.0)
-    there = float((counts - noise)[empty].sum())
-    beyond = expected - there > SHOWN_DEVIATIONS * twice * np.sqrt(empty.sum())
-    return bool(beyond and there < MOST_THERE * expected)
+    rows = max(float(alone[0].sum()), 1.0)
+    expected = there = cells = 0.0
+    for _ in range(SIGHTS):
+        noise = random.normal(size=counts.shape) * deviation
+        seen, seen_deviation = counts + PART * noise, deviation * np.hypot(1.0, PART)
+        empty = empty_cells(seen, alone=alone, deviation=seen_deviation, rising=rising)
+        expected += float(np.outer(*alone)[empty].sum()) / rows / SIGHTS
+        there += float((counts - noise / PART)[empty].sum()) / SIGHTS
+        cells += float(empty.sum()) / SIGHTS
+    spread = deviation * np.sqrt((1.0 + 1.0 / (SIGHTS * PART**2)) * cells)
+    return bool(expected - there > SHOWN_DEVIATIONS * spread and there < MOST_THERE * expected)
 
 
 def empty_cells(

@@ -266,10 +266,10 @@ def test_a_fit_is_surer_of_cells_that_are_empty() -> None:
     pair = levels.pairs[1]
     empty = np.zeros(pair.table.shape, dtype=bool)
     empty[0, 1] = True
-    surer = levels.surer_of_empty([(pair, empty)], times=4.0)
+    surer = levels.surer_of_empty([(pair, empty)])
     for across, mask in ((pair.block, empty), (pair.block[::-1], empty.T)):
         assert np.all(surer.table[across] == np.where(mask, 0.0, levels.table[across]))
-        assert np.all(surer.weight[across] == levels.weight[across] * np.where(mask, 4.0, 1.0))
+        assert np.all(surer.weight[across] == levels.weight[across] * np.where(mask, 16.0, 1.0))
     assert int((surer.weight != levels.weight).sum()) == 2
 
 
@@ -281,12 +281,11 @@ def test_what_noise_alone_makes_look_empty_is_no_edge() -> None:
     shown = 0
     for _ in range(200):
         counts = independent + random.normal(size=(4, 4)) * 60.0
-        noise = random.normal(size=(4, 4)) * 60.0
-        shown += is_shown(counts, alone=alone, deviation=60.0, noise=noise)
+        shown += is_shown(counts, alone=alone, deviation=60.0, random=random)
     assert shown <= 2
     clear = np.diag(alone[0])
     noise = random.normal(size=(4, 4)) * 5.0
-    assert is_shown(clear + noise, alone=(alone[0], alone[0]), deviation=5.0, noise=noise[::-1])
+    assert is_shown(clear + noise, alone=(alone[0], alone[0]), deviation=5.0, random=random)
 
 
 def test_along_an_order_a_cell_leans_on_its_neighbours() -> None:
