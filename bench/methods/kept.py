@@ -17,13 +17,13 @@ from bench.support.results import ROOT
 _BOTH = ("server/methods/marginals.py", "server/methods/budget.py", "bench/methods/once.py")
 _DRAW = ("common/sampler/conditional.py", "common/sampler/draw.py")
 _PAIRS = (*_BOTH, *_DRAW, "server/mixture", "common/sampler/mixture.py")
-_MIXED = "server/methods/mixed.py"
+_MIXED = ("server/methods/mixed.py", "server/measuring")
 _TREES = (*_BOTH, *_DRAW, "server/model", "server/measuring")
 CODE = {
     "independent": (*_TREES, "server/methods/independent.py"),
     "mst": (*_TREES, "server/methods/mst.py"),
-    "aim": (*_TREES, "server/methods/aim", "server/mixture", _MIXED),
-    "mixture": (*_PAIRS, "server/methods/mixture.py", _MIXED),
+    "aim": (*_TREES, "server/methods/aim", "server/mixture", *_MIXED),
+    "mixture": (*_PAIRS, "server/methods/mixture.py", *_MIXED),
     "copula": (*_PAIRS, "server/methods/copula.py"),
     "one-shot": ("server/methods/training.py", "server/generator", "common/sampler/mixture.py"),
     "real": ("bench/methods/once.py",),
