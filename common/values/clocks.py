@@ -117,13 +117,18 @@ def told_by(grid: ValueGrid) -> tuple[str, ...]:
     return (*found, *([WEEKDAYS] if several and days >= _FEWEST_DAYS[WEEKDAYS] else []))
 
 
+def has_clocks(attribute: NumericAttribute, grid: ValueGrid) -> bool:
+    """Say whether an attribute holds moments that are counted by clocks, whichever those are."""
+    return attribute.kind == "datetime" and bool(told_by(grid))
+
+
 def clocks_of(attribute: NumericAttribute, grid: ValueGrid) -> Clocks | None:
     """Return the clocks by which moments are counted; None for what is no moment.
 
     Those of the zone, where the points are of UTC.
     """
     match attribute.kind:
-        case "datetime" if told_by(grid):
+        case "datetime" if has_clocks(attribute, grid):
             utc = attribute.zone is not None and not attribute.local
             return _turns(attribute.zone, grid) if attribute.zone and utc else Clocks()
         case _:

@@ -7,12 +7,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from silosynth.common.errors import InvalidSampler
 from silosynth.common.plan import PlannedTree, plan_trees
+from silosynth.common.plan.values import check_trees
 from silosynth.common.schema import parse_schema
 from silosynth.common.values import (
     HOURS,
@@ -255,6 +258,18 @@ def test_a_plan_with_clocks_that_cannot_be_is_refused(clocks: dict[str, Any]) ->
     data = _tree().model_dump(mode="json") | {"clocks": clocks}
     with pytest.raises(ValueError, match="clocks"):
         PlannedTree.model_validate(data)
+
+
+def test_a_plan_is_checked_without_a_database_of_zones(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = {"name": "x", "kind": "datetime", "source": "public"} | YEAR
+    schema = parse_schema({"name": "t", "attributes": [whole | {"zone": "Europe/Berlin"}]})
+    trees = plan_trees(schema)
+
+    def lost(*_: Any, **__: Any) -> None:
+        raise pa.ArrowInvalid("Cannot locate timezone")
+
+    monkeypatch.setattr(pc, "local_timestamp", lost)
+    check_trees(trees, schema)
 
 
 def test_whole_numbers_have_no_clocks() -> None:
