@@ -220,11 +220,11 @@ def cell_sql(partition: Partition, *, point: str) -> str:
 
 
 def _clock_cell(partition: ClockCells, *, point: str) -> str:
-    """Return the hour of the day or the day of the week of a point."""
+    """Return the hour or weekday of a point, which is worked out twice, and not for each turn."""
     grid, clocks = partition.grid, partition.clocks
-    begins = zip((*clocks.turns, grid.points), clocks.begins(grid).tolist(), strict=True)
-    tests = " ".join(f"WHEN {point} < {stop} THEN {begin}::bigint" for stop, begin in begins)
-    shown = f"(CASE {tests} END + {point} % {clocks.period(grid)} * {grid.stride}::bigint)"
+    place = f"width_bucket({point}, ARRAY{list(clocks.turns)}::bigint[])"
+    begin = f"(ARRAY{clocks.begins(grid).tolist()}::bigint[])[{place} + 1]"
+    shown = f"({begin} + {point} % {clocks.period(grid)} * {grid.stride}::bigint)"
     return f"{shown} / {partition.length}::bigint % {partition.cells}"
 
 

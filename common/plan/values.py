@@ -24,6 +24,7 @@ from silosynth.common.values import (
     clocks_of,
     endings_of,
     factors,
+    has_clocks,
     leaves_within,
     refined_attributes,
     told_by,
@@ -184,7 +185,7 @@ def check_trees(trees: Mapping[str, PlannedTree], schema: Schema) -> None:
                 f"the tree of {name!r} is not over the points that the schema gives",
                 hint="make the plan again with 'silosynth plan new'",
             )
-        if tree.clocks is not None and clocks_of(attributes[name], tree.grid) is None:
+        if tree.clocks is not None and not has_clocks(attributes[name], tree.grid):
             raise InvalidPlan(
                 f"{name!r} holds no moments, whose hours and weekdays are counted",
                 hint="make the plan again with 'silosynth plan new'",

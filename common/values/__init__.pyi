@@ -5,6 +5,7 @@ from .clocks import (
     Clocks,
     DayLaw,
     clocks_of,
+    has_clocks,
     told_by,
 )
 from .grid import (
@@ -52,6 +53,7 @@ __all__ = [
     "endings_of",
     "factors",
     "grid_of",
+    "has_clocks",
     "keeps_bins",
     "leaves_within",
     "parse_spread",

@@ -28,6 +28,8 @@ _MOST_TURNS = 1_000
 _KNOWN = (-100 * 366 * DAY, 130 * 365 * DAY)
 """Turns of clocks are looked for from about 1870 to 2100."""
 _QUARTER = HOUR // 4
+_ROUNDING = 16 * float(np.finfo(np.float64).eps)
+"""Of what lies below it, what a range of points may seem to weigh whose points weigh nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +117,18 @@ def told_by(grid: ValueGrid) -> tuple[str, ...]:
     return (*found, *([WEEKDAYS] if several and days >= _FEWEST_DAYS[WEEKDAYS] else []))
 
 
+def has_clocks(attribute: NumericAttribute, grid: ValueGrid) -> bool:
+    """Say whether an attribute holds moments that are counted by clocks, whichever those are."""
+    return attribute.kind == "datetime" and bool(told_by(grid))
+
+
 def clocks_of(attribute: NumericAttribute, grid: ValueGrid) -> Clocks | None:
     """Return the clocks by which moments are counted; None for what is no moment.
 
     Those of the zone, where the points are of UTC.
     """
     match attribute.kind:
-        case "datetime" if told_by(grid):
+        case "datetime" if has_clocks(attribute, grid):
             utc = attribute.zone is not None and not attribute.local
             return _turns(attribute.zone, grid) if attribute.zone and utc else Clocks()
         case _:
@@ -223,6 +230,12 @@ class LaidOut:
             found[rows] += self._since(points[rows], int(i))
         return found
 
+    def between(self, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+        """Return (rows,) float64, what the points of [start, stop) weigh; 0 of what rounding is."""
+        low, high = self.below(start), self.below(stop)
+        weight: np.ndarray = np.where(high - low > _ROUNDING * high, high - low, 0.0)
+        return weight
+
     def weigh(self, points: np.ndarray) -> np.ndarray:
         """Return (rows,) float64, the weight of each point."""
         return self._law.weigh(self._law.clocks.shown(points, grid=self._grid))
@@ -232,15 +245,15 @@ class LaidOut:
 
         Evenly, where no point of a row's weighs anything.
         """
-        low, high = self.below(start), self.below(stop)
-        target = low + inner * (high - low)
+        low, held = self.below(start), self.between(start, stop)
+        target = low + inner * held
         part = np.searchsorted(self._bases[1:], target, side="right")
         points = np.empty(len(start), dtype=np.int64)
         for i in np.unique(part):
             rows = part == i
             points[rows] = self._at(target[rows] - self._bases[i] + self._own[i], int(i))
         even = start + (inner * (stop - start)).astype(np.int64)
-        found: np.ndarray = np.clip(np.where(high > low, points, even), start, stop - 1)
+        found: np.ndarray = np.clip(np.where(held > 0, points, even), start, stop - 1)
         return found
 
     def _week(self, seconds: int) -> np.ndarray:
@@ -261,7 +274,8 @@ class LaidOut:
     def _at(self, weight: np.ndarray, part: int) -> np.ndarray:
         """Return the points below which so much weighs: :meth:`_since` the other way round."""
         week = self._weeks[part]
-        whole = np.floor(weight / week[-1])
+        # At one offset none of the hours that there are may have a point: then no row's is there.
+        whole = np.floor(weight / week[-1]) if week[-1] > 0 else np.zeros(len(weight))
         left = weight - whole * week[-1]
         inside = np.clip(np.searchsorted(week, left, side="right") - 1, 0, self._many - 1)
         held = week[inside + 1] - week[inside]

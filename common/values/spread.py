@@ -170,10 +170,9 @@ class Spread:
         even: np.ndarray = (end - begin) / (self._stops - self._starts)
         if self._laid is None:
             return even
-        of_start, of_stop, of_begin, of_end = (
-            self._laid.below(p) for p in (self._starts, self._stops, begin, end)
+        whole, part = (
+            self._laid.between(*ends) for ends in ((self._starts, self._stops), (begin, end))
         )
-        whole, part = of_stop - of_start, of_end - of_begin
         return np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), even)
 
     def _heaped(self, piece: np.ndarray, inner: np.ndarray, *, uniform: Uniform) -> np.ndarray:

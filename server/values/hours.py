@@ -6,7 +6,8 @@ what the wide ones must hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from silosynth.server.values.tree import share_out
 
 _SAMPLES = 2_016
 """Points of a wide piece that say at which hours it has points."""
+_AT_ONCE = 256
+"""Wide pieces whose points are laid out together: some 4 MiB."""
 
 _EMPTY_DEVIATIONS, _CLOSED_DEVIATIONS, _OPEN_DEVIATIONS = 1.5, 4.0, 2.5
 """Of the noise of a run of cells: what nobody is in is below the first and so far below an even
@@ -45,13 +48,13 @@ def find_law(
     there = {unit: part for unit, part in shown.items() if unit in counts}
     if not there or not len(pieces.mass):
         return None, pieces
-    cells = {unit: _cells_of(pieces, part) for unit, part in there.items()}
-    even = {u: pieces.mass @ _shares(c, there[u].cells) for u, c in cells.items()}
+    places = _Places.of(pieces, parts=there)
+    even = {unit: places.mass @ places.of_units([unit]) for unit in there}
     wanted = {u: _wanted(counts[u], even=even[u], variance=variance) for u in there}
     kept = {unit: target for unit, target in wanted.items() if target is not None}
     if not kept:
         return None, pieces
-    fit = _Fit(pieces.mass, cells={unit: cells[unit] for unit in kept}, wanted=kept)
+    fit = _Fit(places, wanted=kept)
     fit.run()
     whole = {unit: tuple(np.rint(w * _MOST_WEIGHT).astype(int).tolist()) for unit, w in fit.laws()}
     law = DayLaw(
@@ -59,7 +62,8 @@ def find_law(
         hours=whole.get(HOURS, ()),
         weekdays=whole.get(WEEKDAYS, ()),
     )
-    return law, keep_pieces(pieces.start, pieces.stop, pieces.mass * fit.left())
+    left = fit.left()[places.rows]
+    return law, keep_pieces(pieces.start, pieces.stop, pieces.mass * left)
 
 
 def _wanted(counts: np.ndarray, *, even: np.ndarray, variance: float) -> np.ndarray | None:
@@ -96,18 +100,81 @@ def _closed(counts: np.ndarray, *, even: np.ndarray, spread: float) -> np.ndarra
     return closed
 
 
-def _cells_of(pieces: Pieces, part: ClockCells) -> np.ndarray:
-    """Return (pieces, samples) the cells of points of each piece, all of a narrow one alike often.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Places:
+    """In which cells of ``units`` pieces have their points, those alike as one row.
+
+    ``rows`` is (pieces,) the row of each, ``mass`` is (rows,) what lies in it, and ``shares`` are
+    (rows, cells of each unit). A table of many rows has a piece for each of its moments, so most
+    lie inside one cell and are never laid out.
+    """
+
+    units: tuple[str, ...]
+    rows: np.ndarray
+    mass: np.ndarray
+    shares: np.ndarray
+
+    @classmethod
+    def of(cls, pieces: Pieces, *, parts: Mapping[str, ClockCells]) -> _Places:
+        """Find the cells of points of each piece, a few wide ones at a time."""
+        found = tuple(parts.values())
+        sizes = [part.cells for part in found]
+        cell = _cell_of_all(pieces.start, found)
+        inside = _brief(pieces, found) & (cell == _cell_of_all(pieces.stop - 1, found))
+        cells, same = np.unique(cell[inside], return_inverse=True)
+        shares = [np.eye(int(np.prod(sizes)))[cells]]
+        wide = np.flatnonzero(~inside)
+        for start in range(0, len(wide), _AT_ONCE):
+            points = _samples(pieces, wide[start : start + _AT_ONCE])
+            shares.append(_shares(_cell_of_all(points, found), int(np.prod(sizes))))
+        rows = np.empty(len(pieces.mass), dtype=np.int64)
+        rows[inside], rows[wide] = same, len(cells) + np.arange(len(wide))
+        return cls(
+            units=tuple(parts),
+            rows=rows,
+            mass=np.bincount(rows, weights=pieces.mass, minlength=len(cells) + len(wide)),
+            shares=np.concatenate(shares).reshape(-1, *sizes),
+        )
+
+    def of_units(self, units: Iterable[str]) -> np.ndarray:
+        """Return (rows, cells of each of ``units``) the share of a row in each cell."""
+        there = set(units)
+        axes = tuple(i for i, unit in enumerate(self.units, start=1) if unit not in there)
+        found: np.ndarray = self.shares.sum(axis=axes)
+        return found
+
+
+def _brief(pieces: Pieces, parts: Sequence[ClockCells]) -> np.ndarray:
+    """Say, (pieces,), which have no turn inside and are no longer than a cell of any unit."""
+    length = min(part.length for part in parts)
+    turns = np.asarray(parts[0].clocks.turns, dtype=np.int64)
+    first, last = (
+        np.searchsorted(turns, points, side="right") for points in (pieces.start, pieces.stop - 1)
+    )
+    found: np.ndarray = (pieces.points <= length // parts[0].grid.stride) & (first == last)
+    return found
+
+
+def _cell_of_all(points: np.ndarray, parts: Iterable[ClockCells]) -> np.ndarray:
+    """Return which cell of all units together each point lies in."""
+    joint = np.zeros(points.shape, dtype=np.int64)
+    for part in parts:
+        joint = joint * part.cells + part.find(points.ravel()).reshape(points.shape)
+    return joint
+
+
+def _samples(pieces: Pieces, chosen: np.ndarray) -> np.ndarray:
+    """Return (chosen, samples) points of pieces, all of a narrow one alike often.
 
     Of a wide one the points are spread as evenly as they can be at any distance.
     """
     place = np.arange(_SAMPLES)
     apart = (place * _GOLDEN) % 1.0
-    width = pieces.points[:, None]
+    width = pieces.points[chosen][:, None]
     narrow = width <= _SAMPLES
     at = np.where(narrow, place * width // _SAMPLES, (apart * width).astype(np.int64))
-    points = (pieces.start[:, None] + at).ravel()
-    return part.find(points).reshape(at.shape)
+    points: np.ndarray = pieces.start[chosen][:, None] + at
+    return points
 
 
 def _shares(cells: np.ndarray, many: int) -> np.ndarray:
@@ -121,19 +188,13 @@ def _shares(cells: np.ndarray, many: int) -> np.ndarray:
 class _Fit:
     """Weights of hours and weekdays, by which pieces come nearest to what is wanted of both."""
 
-    def __init__(
-        self, mass: np.ndarray, *, cells: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray]
-    ) -> None:
+    def __init__(self, places: _Places, *, wanted: Mapping[str, np.ndarray]) -> None:
         """Begin with pieces that are even."""
-        self._units = list(cells)
+        self._units = [unit for unit in places.units if unit in wanted]
         self._wanted = [wanted[unit] for unit in self._units]
-        sizes = [len(w) for w in self._wanted]
-        joint = np.zeros((len(mass), _SAMPLES), dtype=np.int64)
-        for unit, size in zip(self._units, sizes, strict=True):
-            joint = joint * size + cells[unit]
-        self._there = _shares(joint, int(np.prod(sizes))).reshape(-1, *sizes)
-        self._mass = mass
-        self._weights = [np.ones(size) for size in sizes]
+        self._there = places.of_units(self._units)
+        self._mass = places.mass
+        self._weights = [np.ones(len(w)) for w in self._wanted]
 
     def run(self) -> None:
         """Bring each unit to its counts in turn."""
@@ -148,7 +209,7 @@ class _Fit:
         yield from zip(self._units, self._weights, strict=True)
 
     def left(self) -> np.ndarray:
-        """Return (pieces,) the part of each that the counts leave, 1 at most.
+        """Return (rows,) the part of each that the counts leave, 1 at most.
 
         Where narrow pieces hold more than was counted of their hours, the count is the surer one.
         """
@@ -159,7 +220,7 @@ class _Fit:
         return left
 
     def _held(self, unit: int) -> np.ndarray:
-        """Return (pieces, cells) the share of each piece in each cell of a unit."""
+        """Return (rows, cells) the share of each row in each cell of a unit."""
         law = self._weights[0]
         if len(self._weights) > 1:
             law = np.multiply.outer(law, self._weights[1])

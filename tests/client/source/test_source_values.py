@@ -21,7 +21,7 @@ from silosynth.client.source import (
     open_table,
 )
 from silosynth.client.source.bounding import bounding
-from silosynth.client.source.sql import Kind, Stored, point_sql
+from silosynth.client.source.sql import Kind, Stored, cell_sql, point_sql
 from silosynth.common.codec import Codec
 from silosynth.common.plan import plan_trees
 from silosynth.common.schema import parse_schema
@@ -30,6 +30,7 @@ from silosynth.common.values import (
     Clocks,
     Closer,
     Leaves,
+    ValueGrid,
     endings_of,
     factors,
     refine,
@@ -137,6 +138,13 @@ def test_a_person_is_in_no_histogram_more_often_than_allowed(uri: str, push_down
             questions(), source.count_values(questions(), rows_per_person=most), strict=True
         ):
             assert counts.sum() <= kept, question
+
+
+def test_a_point_is_not_worked_out_anew_for_every_turn_of_clocks() -> None:
+    grid = ValueGrid(first=0, stride=3_600_000_000, decimals=0, points=10**6)
+    clocks = Clocks(turns=tuple(range(1, 1_001)), ahead=(0, 3_600) * 500 + (0,))
+    sql = cell_sql(ClockCells(grid=grid, clocks=clocks, unit="hours"), point="(THE POINT)")
+    assert sql.count("THE POINT") == 2
 
 
 def test_what_orders_a_persons_rows_in_sql_is_never_null() -> None:

@@ -7,12 +7,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from silosynth.common.errors import InvalidSampler
 from silosynth.common.plan import PlannedTree, plan_trees
+from silosynth.common.plan.values import check_trees
 from silosynth.common.schema import parse_schema
 from silosynth.common.values import (
     HOURS,
@@ -174,6 +177,58 @@ def test_round_numbers_stay_at_hours_that_there_are() -> None:
     assert 0.5 < (points % 3_600 == 0).mean() < 0.6
 
 
+def test_nobody_is_in_a_range_of_closed_hours_however_sums_are_rounded() -> None:
+    grid = ValueGrid(first=0, stride=60_000_000, decimals=0, points=30 * 525_600)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        law = DayLaw(
+            clocks=Clocks(turns=(100_000, 400_000), ahead=(3_600, 7_200, 3_600)),
+            hours=(*[0] * 7, *rng.integers(1, 2**20, 12).tolist(), *[0] * 5),
+            weekdays=tuple(rng.integers(1, 2**20, 7).tolist()),
+        )
+        spread = Spread(
+            grid=grid,
+            edges=(),
+            start=np.array([0]),
+            stop=np.array([grid.points]),
+            mass=np.array([1]),
+            day=law,
+        )
+        laid = LaidOut(law, grid)
+        for start in rng.integers(400_000, grid.points - 3 * 1_440, 20):
+            weight = laid.weigh(np.arange(start, start + 3 * 1_440))
+            opens = np.flatnonzero(np.diff(weight > 0)) + 1
+            low, high = int(start + opens[1]), int(start + opens[2])
+            if weight[opens[1]] > 0:
+                low, high = high, int(start + opens[3])
+            assert spread.share_between(low, high).tolist() == [0.0]
+            assert spread.share_between(low, high + 1)[0] > 0
+
+
+@pytest.mark.parametrize("hours", [(0, 6, 12, 18), (3,)])
+def test_where_no_point_is_at_an_hour_that_weighs_rows_are_drawn_evenly(
+    hours: tuple[int, ...],
+) -> None:
+    """Points six hours apart are at none of the hours once the clocks are put forward."""
+    grid = ValueGrid(first=0, stride=6 * 3_600_000_000, decimals=0, points=1_460)
+    law = DayLaw(
+        clocks=Clocks(turns=(700,), ahead=(0, 3_600)),
+        hours=tuple(int(h in hours) for h in range(24)),
+    )
+    whole = np.array([1, 1])
+    spread = Spread(
+        grid=grid,
+        edges=(700,),
+        start=np.array([0, 700]),
+        stop=np.array([700, 1_460]),
+        mass=whole,
+        day=law,
+    )
+    points = spread.draw(np.ones(10_000, np.int64), uniform=np.random.default_rng(0).random)
+    assert np.histogram(points, bins=4, range=(700, 1_460))[0] == pytest.approx(2_500, rel=0.01)
+    assert spread.share_between(700, 1_080) == pytest.approx([0.0, 0.5])
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -203,6 +258,18 @@ def test_a_plan_with_clocks_that_cannot_be_is_refused(clocks: dict[str, Any]) ->
     data = _tree().model_dump(mode="json") | {"clocks": clocks}
     with pytest.raises(ValueError, match="clocks"):
         PlannedTree.model_validate(data)
+
+
+def test_a_plan_is_checked_without_a_database_of_zones(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = {"name": "x", "kind": "datetime", "source": "public"} | YEAR
+    schema = parse_schema({"name": "t", "attributes": [whole | {"zone": "Europe/Berlin"}]})
+    trees = plan_trees(schema)
+
+    def lost(*_: Any, **__: Any) -> None:
+        raise pa.ArrowInvalid("Cannot locate timezone")
+
+    monkeypatch.setattr(pc, "local_timestamp", lost)
+    check_trees(trees, schema)
 
 
 def test_whole_numbers_have_no_clocks() -> None:

@@ -58,7 +58,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="values: clocks are counted of what is no moment",
         path="common/plan/values.py",
-        old="if tree.clocks is not None and clocks_of(attributes[name], tree.grid) is None:",
+        old="if tree.clocks is not None and not has_clocks(attributes[name], tree.grid):",
         new="if tree.clocks is not None and name not in attributes:",
         killed_by=(f"{_NEIGHBOURS}::test_a_plan_over_clocks_of_what_is_no_moment_is_refused",),
     ),

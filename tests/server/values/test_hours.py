@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from silosynth.common.values import HOURS, WEEKDAYS, ClockCells, Clocks, ValueGrid
-from silosynth.server.values.hours import find_law
+from silosynth.server.values.hours import _Places, find_law
 from silosynth.server.values.pieces import Pieces
 
 MONDAY = 4 * 86_400 * 1_000_000
@@ -74,3 +76,35 @@ def test_nothing_is_made_of_no_counts_and_no_pieces() -> None:
     assert find_law(none, shown=SHOWN, counts={}, variance=1.0) == (None, none)
     counts = _counts(5_000.0, open_=OPEN, days=np.ones(7))
     assert find_law(none, shown=SHOWN, counts=counts, variance=1.0) == (None, none)
+
+
+def test_a_piece_for_each_of_many_moments_takes_no_gigabytes() -> None:
+    start = np.arange(GRID.points)
+    pieces = Pieces(start, start + 1, np.ones(GRID.points))
+    counts = _counts(GRID.points, open_=OPEN, days=np.ones(7))
+    tracemalloc.start()
+    try:
+        law, left = find_law(pieces, shown=SHOWN, counts=counts, variance=4.0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert law is not None
+    assert left.start.tolist() == np.flatnonzero(np.tile(np.repeat(OPEN, 4), 52 * 7)).tolist()
+    assert peak < 64 * 2**20
+
+
+def test_pieces_are_in_the_cells_of_all_their_points() -> None:
+    """Brief ones, those over an hour's or a day's end, and those in which clocks turn."""
+    clocks = Clocks(turns=(1_001,), ahead=(0, 3_600))
+    shown = {u: ClockCells(grid=GRID, clocks=clocks, unit=u) for u in (HOURS, WEEKDAYS)}
+    start = np.array([0, 1, 6, 94, 200, 999, 1_001, 2_000, 3_000])
+    stop = np.array([1, 4, 10, 98, 204, 1_001, 1_005, 2_040, 3_672])
+    places = _Places.of(Pieces(start, stop, np.arange(1.0, 10.0)), parts=shown)
+    assert places.mass.sum() == pytest.approx(45.0)
+    assert places.rows[0] == places.rows[1] != places.rows[2]
+    for unit, part in shown.items():
+        brute = [
+            np.bincount(part.find(np.arange(a, b)), minlength=part.cells) / (b - a)
+            for a, b in zip(start, stop, strict=True)
+        ]
+        assert places.of_units([unit])[places.rows] == pytest.approx(np.array(brute), abs=0.01)
