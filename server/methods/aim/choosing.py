@@ -182,18 +182,24 @@ def cover_evenly(
 
     Args: room: whether a pair may still be asked beside those that were chosen.
     """
-    times = Counter(name for clique in present for name in clique)
     known = {frozenset(c) for c in present}
-    left = [p for p in pairs if frozenset(p) not in known]
+    left = sorted(
+        (p for p in pairs if frozenset(p) not in known), key=lambda p: (domain.size(p), p)
+    )
+    place = {name: i for i, name in enumerate(domain.attributes)}
+    sides = np.asarray([[place[a], place[b]] for a, b in left], dtype=np.int64).reshape(-1, 2)
+    asked = Counter(name for clique in present for name in clique)
+    times = np.asarray([float(asked[name]) for name in domain.attributes])
+    tried = np.zeros(len(left))
     chosen: list[Clique] = []
-    for _ in range(_TRIES_TO_COVER * count):
-        if len(chosen) == count or not left:
+    for _ in range(min(_TRIES_TO_COVER * count, len(left))):
+        if len(chosen) == count:
             break
-        pair = min(left, key=lambda p: (times[p[0]] + times[p[1]], domain.size(p), p))
-        left.remove(pair)
-        if room(pair, chosen):
-            chosen.append(pair)
-            times.update(pair)
+        at = int((times[sides].sum(axis=1) + tried).argmin())
+        tried[at] = np.inf
+        if room(left[at], chosen):
+            chosen.append(left[at])
+            times[sides[at]] += 1.0
     return tuple(chosen)
 
 
