@@ -5,6 +5,10 @@ not stand out may still be there, about as large as the noise; replicates are dr
 so none of them has it. A share over a pair that the model does not hold together therefore counts
 with most of the noise that the pair was looked at with, as if it had been measured and nothing
 found; so does a coefficient of what is explained on a column that is apart from it.
+
+A mixture holds all columns together, and pulls what is as small as the noise towards nothing: as
+its replicates do, which so lie near to each other and to it. What a pair was measured with is then
+the least that its share is taken to be off by.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from silosynth.common.certificate import Certificate
 from silosynth.common.codec import allowed_codes
 from silosynth.common.estimate.replicates import Modelled
 from silosynth.common.plan import OF_ALL_PAIRS
-from silosynth.common.sampler import is_joined, probability_of
+from silosynth.common.sampler import Sampler, is_joined, probability_of
 from silosynth.common.schema import as_numeric
 
 _GROUPS = 8
@@ -29,6 +33,13 @@ _HIDDEN = 2 / 3
 """How much of the noise's variance what did not stand out of it has: more would have been seen.
 
 Of all of it intervals of 95 % covered .97 to .99, of half .93 to .94 (decision 175).
+"""
+
+
+_PULLED = 1 / 2
+"""How much of the noise's variance a share of a pair counts with at least in a mixture.
+
+Less than of all pairs apart, as most that say something were measured again; see decision 180.
 """
 
 
@@ -51,15 +62,12 @@ def missed_variance(sampler: Modelled, where: Mapping[str, str]) -> float:
     0 where the model joins all pairs of them, or nothing says how all pairs were looked at. A
     pair counts with as much of its cell as the other conditions leave.
     """
-    pairs, noise = pairs_apart(sampler, tuple(where)), _hidden(sampler)
-    if not pairs or noise is None or sampler.total <= 0:
-        return 0.0
-    whole, found = probability_of(sampler, where), 0.0
-    for pair in pairs:
-        among = probability_of(sampler, {name: where[name] for name in pair})
-        left = whole / among if among > 0 else 1.0
-        found += noise * left**2 * _cells(sampler, {name: where[name] for name in pair})
-    return found / sampler.total**2
+    return _HIDDEN * _noise_of(sampler, where, pairs=pairs_apart(sampler, tuple(where)))
+
+
+def least_variance(sampler: Modelled, where: Mapping[str, str]) -> float:
+    """Return the least variance of the share that meets ``where``, of a mixture; 0 of a tree."""
+    return _PULLED * _noise_of(sampler, where, pairs=_pairs_pulled(sampler, tuple(where)))
 
 
 def missed_covariance(sampler: Modelled, pair: tuple[str, str], *, squares: float) -> float:
@@ -69,10 +77,12 @@ def missed_covariance(sampler: Modelled, pair: tuple[str, str], *, squares: floa
     squares of the scores of each column's groups, less their mean; see :func:`squares_of`. 0 where
     the model joins the columns.
     """
-    noise = _hidden(sampler)
-    if not pairs_apart(sampler, pair) or noise is None or sampler.total <= 0:
-        return 0.0
-    return noise * squares / sampler.total**2
+    return _HIDDEN * squares * _noise_a_share(sampler) * bool(pairs_apart(sampler, pair))
+
+
+def least_covariance(sampler: Modelled, pair: tuple[str, str], *, squares: float) -> float:
+    """Return the least variance of a covariance, of a mixture; see :func:`missed_covariance`."""
+    return _PULLED * squares * _noise_a_share(sampler) * bool(_pairs_pulled(sampler, pair))
 
 
 def squares_of(sampler: Modelled, name: str, *, variance: float | None = None) -> float:
@@ -90,13 +100,40 @@ def _groups(sampler: Modelled, name: str) -> int:
     return min(sampler.grouping.domain(sampler.domain).size((name,)), _GROUPS)
 
 
-def _hidden(sampler: Modelled) -> float | None:
-    """Return the variance of what may hang between columns in a coarse cell of a pair, in rows."""
+def _pairs_pulled(sampler: Modelled, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of columns that a mixture holds together; none of a tree."""
+    if isinstance(sampler, Sampler) and not sampler.components:
+        return ()
+    counted = {a.name for a in sampler.schema.coded}
+    return tuple(combinations([name for name in dict.fromkeys(names) if name in counted], 2))
+
+
+def _noise_of(
+    sampler: Modelled, where: Mapping[str, str], *, pairs: Sequence[tuple[str, str]]
+) -> float:
+    """Return the variance of a share by the noise that these pairs were looked at with."""
+    noise = _noise_a_share(sampler)
+    if not pairs or not noise:
+        return 0.0
+    whole, found = probability_of(sampler, where), 0.0
+    for pair in pairs:
+        among = probability_of(sampler, {name: where[name] for name in pair})
+        left = whole / among if among > 0 else 1.0
+        found += noise * left**2 * _cells(sampler, {name: where[name] for name in pair})
+    return found
+
+
+def _noise_a_share(sampler: Modelled) -> float:
+    """Return the variance of a coarse cell's share of all rows where all pairs were looked at.
+
+    0 where nothing says it.
+    """
     try:
         noise = Certificate.model_validate(sampler.certificate).cell_noise
     except ValidationError:
-        return None
-    return next((_HIDDEN * noise[name] for name in OF_ALL_PAIRS if name in noise), None)
+        return 0.0
+    rows = next((noise[name] for name in OF_ALL_PAIRS if name in noise), 0.0)
+    return rows / sampler.total**2 if sampler.total > 0 else 0.0
 
 
 def _cells(sampler: Modelled, where: Mapping[str, str]) -> float:

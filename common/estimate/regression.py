@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.estimate.apart import missed_covariance, squares_of
+from silosynth.common.estimate.apart import least_covariance, missed_covariance, squares_of
 from silosynth.common.estimate.replicates import (
     LEVEL,
     Interval,
@@ -87,7 +87,10 @@ def estimate_regression(
     values = _read(tables, replicated.sampler.schema)
     design = _Design.of(values[0], formula)
     fits = [design.fit(side) for side in values]
-    missed = design.missed(values[0], sampler=replicated.sampler)
+    missed, least = (
+        design.hidden(values[0], sampler=replicated.sampler, covariance=covariance)
+        for covariance in (missed_covariance, least_covariance)
+    )
     found = [
         interval_of(
             float(fits[0][place]),
@@ -95,6 +98,7 @@ def estimate_regression(
             name=name,
             level=level,
             missed=missed[place],
+            least=least[place],
         )
         for place, name in enumerate(design.names)
     ]
@@ -217,7 +221,9 @@ class _Design:
             known += [common and _says(rows, answer) for rows in mine.T]
         return np.array(known)
 
-    def missed(self, values: Values, *, sampler: Modelled) -> list[float]:
+    def hidden(
+        self, values: Values, *, sampler: Modelled, covariance: Callable[..., float]
+    ) -> list[float]:
         """Return the variance of each coefficient by what its column may hide of the target.
 
         To first order, of each column by itself: the covariance over the column's own spread and,
@@ -239,10 +245,10 @@ class _Design:
             if name in self.scales:
                 own = self.scales[name] ** 2
                 squares = of_target * squares_of(sampler, name, variance=own)
-                parts = [missed_covariance(sampler, pair, squares=squares) / own**2]
+                parts = [covariance(sampler, pair, squares=squares) / own**2]
             else:
                 squares = of_target * squares_of(sampler, name)
-                one = missed_covariance(sampler, pair, squares=squares)
+                one = covariance(sampler, pair, squares=squares)
                 common = one / _share_of(columns[name], self.common[name]) ** 2
                 parts = [
                     common + one / max(_share_of(columns[name], v), _LEAST_SHARE) ** 2

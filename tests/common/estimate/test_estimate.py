@@ -104,15 +104,29 @@ def test_a_share_is_the_models_and_its_interval_what_replicates_say() -> None:
     assert found[0].estimate == pytest.approx((found[1].estimate + found[2].estimate) / 2)
 
 
-def test_an_interval_is_students_with_the_replicates_own_error() -> None:
+def test_an_interval_is_students_with_how_far_replicates_lie_from_the_estimate() -> None:
     others = [0.1, 0.2, 0.4]
     found = interval_of(0.2, others, name="x", level=0.9)
-    error = np.std(others, ddof=1) * math.sqrt(4 / 3)
+    error = math.sqrt((0.1**2 + 0.2**2) / 2)
     assert found.error == pytest.approx(error)
     assert found.high - 0.2 == pytest.approx(student.ppf(0.95, 2) * error)
     assert 0.2 - found.low == pytest.approx(found.high - 0.2)
     near = interval_of(0.01, [0.0, 0.02], name="x", within=(0.0, 1.0))
     assert near.low == 0.0
+
+
+def test_without_a_pull_an_error_is_rubins_on_average() -> None:
+    draws = np.random.default_rng(1).normal(size=(4000, 20))
+    errors = [interval_of(0.0, list(row), name="x").error ** 2 for row in draws]
+    assert np.mean(errors) == pytest.approx(1 + 1 / 20, rel=0.02)
+
+
+def test_what_a_fit_pulls_all_replicates_by_is_in_the_error() -> None:
+    """Else a fit that shrinks what it sees, and that of its own model again, is sure of itself."""
+    others = np.random.default_rng(1).normal(size=20)
+    pulled = interval_of(0.0, list(others + 3.0), name="x")
+    assert pulled.error > 3.0
+    assert pulled.low < -3.0
 
 
 def test_a_group_that_a_replicate_lacks_is_not_known() -> None:
