@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from silosynth.common.certificate import Certificate
 from silosynth.common.codec import allowed_codes
 from silosynth.common.estimate.replicates import Modelled
-from silosynth.common.plan import OF_ALL_PAIRS
+from silosynth.common.plan import OF_ALL_PAIRS, OF_PAIRS
 from silosynth.common.sampler import Sampler, is_joined, probability_of
 from silosynth.common.schema import as_numeric
 
@@ -32,14 +32,8 @@ _GROUPS = 8
 _HIDDEN = 2 / 3
 """How much of the noise's variance what did not stand out of it has: more would have been seen.
 
-Of all of it intervals of 95 % covered .97 to .99, of half .93 to .94 (decision 175).
-"""
-
-
-_PULLED = 1 / 2
-"""How much of the noise's variance a share of a pair counts with at least in a mixture.
-
-Less than of all pairs apart, as most that say something were measured again; see decision 180.
+Of all of it intervals of 95 % covered .97 to .99, of half .93 to .94 (decision 175). What a mixture
+pulls towards nothing counts with as much of the noise of all that it knows of a pair (180).
 """
 
 
@@ -62,12 +56,15 @@ def missed_variance(sampler: Modelled, where: Mapping[str, str]) -> float:
     0 where the model joins all pairs of them, or nothing says how all pairs were looked at. A
     pair counts with as much of its cell as the other conditions leave.
     """
-    return _HIDDEN * _noise_of(sampler, where, pairs=pairs_apart(sampler, tuple(where)))
+    pairs, noise = pairs_apart(sampler, tuple(where)), _noise_of_all(sampler)
+    return _HIDDEN * _over(sampler, where, pairs=pairs, noise=noise)
 
 
 def least_variance(sampler: Modelled, where: Mapping[str, str]) -> float:
     """Return the least variance of the share that meets ``where``, of a mixture; 0 of a tree."""
-    return _PULLED * _noise_of(sampler, where, pairs=_pairs_pulled(sampler, tuple(where)))
+    counted = {a.name for a in sampler.schema.coded}
+    pairs = tuple(combinations([name for name in where if name in counted], 2))
+    return _HIDDEN * _over(sampler, where, pairs=pairs, noise=noise_pulled(sampler))
 
 
 def missed_covariance(sampler: Modelled, pair: tuple[str, str], *, squares: float) -> float:
@@ -77,12 +74,19 @@ def missed_covariance(sampler: Modelled, pair: tuple[str, str], *, squares: floa
     squares of the scores of each column's groups, less their mean; see :func:`squares_of`. 0 where
     the model joins the columns.
     """
-    return _HIDDEN * squares * _noise_a_share(sampler) * bool(pairs_apart(sampler, pair))
+    return _HIDDEN * squares * _noise_of_all(sampler) * bool(pairs_apart(sampler, pair))
 
 
-def least_covariance(sampler: Modelled, pair: tuple[str, str], *, squares: float) -> float:
-    """Return the least variance of a covariance, of a mixture; see :func:`missed_covariance`."""
-    return _PULLED * squares * _noise_a_share(sampler) * bool(_pairs_pulled(sampler, pair))
+def noise_pulled(sampler: Modelled) -> float:
+    """Return the variance of a pair's cell, as a share of all rows, by all that a mixture knows.
+
+    How all pairs were looked at, and once more where a run asked pairs in rounds: those that say
+    something. 0 of a tree, and where nothing says it.
+    """
+    if isinstance(sampler, Sampler) and not sampler.components:
+        return 0.0
+    alone, again = _noise_of_all(sampler), _noise(sampler, OF_PAIRS)
+    return 1 / (1 / alone + 1 / again) if alone and again else alone
 
 
 def squares_of(sampler: Modelled, name: str, *, variance: float | None = None) -> float:
@@ -91,28 +95,23 @@ def squares_of(sampler: Modelled, name: str, *, variance: float | None = None) -
     Of a number of this ``variance``, in groups of equal shares; of one label without it.
     """
     known = {a.name for a in sampler.schema.coded}
-    groups = _groups(sampler, name) if name in known else 1
+    groups = groups_of(sampler, name) if name in known else 1
     return groups * variance if variance is not None else 1 - 1 / groups
 
 
-def _groups(sampler: Modelled, name: str) -> int:
+def groups_of(sampler: Modelled, name: str) -> int:
     """Return into how many groups a column was cut, about, where all pairs were looked at."""
     return min(sampler.grouping.domain(sampler.domain).size((name,)), _GROUPS)
 
 
-def _pairs_pulled(sampler: Modelled, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Return the pairs of columns that a mixture holds together; none of a tree."""
-    if isinstance(sampler, Sampler) and not sampler.components:
-        return ()
-    counted = {a.name for a in sampler.schema.coded}
-    return tuple(combinations([name for name in dict.fromkeys(names) if name in counted], 2))
-
-
-def _noise_of(
-    sampler: Modelled, where: Mapping[str, str], *, pairs: Sequence[tuple[str, str]]
+def _over(
+    sampler: Modelled,
+    where: Mapping[str, str],
+    *,
+    pairs: Sequence[tuple[str, str]],
+    noise: float,
 ) -> float:
-    """Return the variance of a share by the noise that these pairs were looked at with."""
-    noise = _noise_a_share(sampler)
+    """Return the variance of a share by this noise of these pairs' cells."""
     if not pairs or not noise:
         return 0.0
     whole, found = probability_of(sampler, where), 0.0
@@ -123,16 +122,18 @@ def _noise_of(
     return found
 
 
-def _noise_a_share(sampler: Modelled) -> float:
-    """Return the variance of a coarse cell's share of all rows where all pairs were looked at.
+def _noise_of_all(sampler: Modelled) -> float:
+    """Return the variance of a coarse cell's share of all rows where all pairs were looked at."""
+    return _noise(sampler, OF_ALL_PAIRS)
 
-    0 where nothing says it.
-    """
+
+def _noise(sampler: Modelled, phases: Sequence[str]) -> float:
+    """Return the variance of a cell's share of all rows in the first phase that there is, or 0."""
     try:
         noise = Certificate.model_validate(sampler.certificate).cell_noise
     except ValidationError:
         return 0.0
-    rows = next((noise[name] for name in OF_ALL_PAIRS if name in noise), 0.0)
+    rows = next((noise[name] for name in phases if name in noise), 0.0)
     return rows / sampler.total**2 if sampler.total > 0 else 0.0
 
 
@@ -143,7 +144,7 @@ def _cells(sampler: Modelled, where: Mapping[str, str]) -> float:
     """
     times = 1.0
     for name, allowed in allowed_codes(sampler.schema, where, spreads=sampler.spreads).items():
-        groups = _groups(sampler, name)
+        groups = groups_of(sampler, name)
         met = float(np.clip(groups * allowed.mean(), 1.0, groups))
         times *= met * (1 - met / groups)
     return times

@@ -115,20 +115,6 @@ def test_an_interval_is_students_with_how_far_replicates_lie_from_the_estimate()
     assert near.low == 0.0
 
 
-def test_without_a_pull_an_error_is_rubins_on_average() -> None:
-    draws = np.random.default_rng(1).normal(size=(4000, 20))
-    errors = [interval_of(0.0, list(row), name="x").error ** 2 for row in draws]
-    assert np.mean(errors) == pytest.approx(1 + 1 / 20, rel=0.02)
-
-
-def test_what_a_fit_pulls_all_replicates_by_is_in_the_error() -> None:
-    """Else a fit that shrinks what it sees, and that of its own model again, is sure of itself."""
-    others = np.random.default_rng(1).normal(size=20)
-    pulled = interval_of(0.0, list(others + 3.0), name="x")
-    assert pulled.error > 3.0
-    assert pulled.low < -3.0
-
-
 def test_a_group_that_a_replicate_lacks_is_not_known() -> None:
     found = estimate_share(around(), {"smoker": "yes"}, by="one")[2]
     assert math.isnan(found.estimate)
