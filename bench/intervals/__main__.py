@@ -42,9 +42,9 @@ SIZES = {"a": 3, "b": 4, "c": 2, "d": 5, "e": 2}
 PEOPLE, TRUTHS, COUNT = 5_000, 100, 20
 FORMULA = parse_formula("e=1 ~ a + b + c")
 CASES = (
-    *((e, "mst", 1, "tree") for e in (0.3, 1.0, 8.0)),
-    *((e, "mst", 10, "tree") for e in (0.3, 1.0, 8.0)),
-    (1.0, "aim", 1, "tree"),
+    *((e, "mst", n, "tree") for n in (1, 10) for e in (0.3, 1.0, 8.0)),
+    *((e, "aim", n, "tree") for n in (1, 10) for e in (0.3, 1.0, 8.0)),
+    *((e, "mixture", n, "tree") for n in (1, 10) for e in (0.3, 1.0, 8.0)),
     (1.0, "aim", 1, "loops"),
     (0.3, "aim", 1, "weak"),
     (1.0, "aim", 10, "weak"),

@@ -5,6 +5,10 @@ not stand out may still be there, about as large as the noise; replicates are dr
 so none of them has it. A share over a pair that the model does not hold together therefore counts
 with most of the noise that the pair was looked at with, as if it had been measured and nothing
 found; so does a coefficient of what is explained on a column that is apart from it.
+
+A mixture holds all columns together, and pulls what is as small as the noise towards nothing: as
+its replicates do, which so lie near to each other and to it. What a pair was measured with is then
+the least that its share is taken to be off by.
 """
 
 from __future__ import annotations
@@ -18,8 +22,8 @@ from pydantic import ValidationError
 from silosynth.common.certificate import Certificate
 from silosynth.common.codec import allowed_codes
 from silosynth.common.estimate.replicates import Modelled
-from silosynth.common.plan import OF_ALL_PAIRS
-from silosynth.common.sampler import is_joined, probability_of
+from silosynth.common.plan import OF_ALL_PAIRS, OF_PAIRS
+from silosynth.common.sampler import Sampler, is_joined, probability_of
 from silosynth.common.schema import as_numeric
 
 _GROUPS = 8
@@ -28,7 +32,8 @@ _GROUPS = 8
 _HIDDEN = 2 / 3
 """How much of the noise's variance what did not stand out of it has: more would have been seen.
 
-Of all of it intervals of 95 % covered .97 to .99, of half .93 to .94 (decision 175).
+Of all of it intervals of 95 % covered .97 to .99, of half .93 to .94 (decision 175). What a mixture
+pulls towards nothing counts with as much of the noise of all that it knows of a pair (180).
 """
 
 
@@ -51,15 +56,15 @@ def missed_variance(sampler: Modelled, where: Mapping[str, str]) -> float:
     0 where the model joins all pairs of them, or nothing says how all pairs were looked at. A
     pair counts with as much of its cell as the other conditions leave.
     """
-    pairs, noise = pairs_apart(sampler, tuple(where)), _hidden(sampler)
-    if not pairs or noise is None or sampler.total <= 0:
-        return 0.0
-    whole, found = probability_of(sampler, where), 0.0
-    for pair in pairs:
-        among = probability_of(sampler, {name: where[name] for name in pair})
-        left = whole / among if among > 0 else 1.0
-        found += noise * left**2 * _cells(sampler, {name: where[name] for name in pair})
-    return found / sampler.total**2
+    pairs, noise = pairs_apart(sampler, tuple(where)), _noise_of_all(sampler)
+    return _HIDDEN * _over(sampler, where, pairs=pairs, noise=noise)
+
+
+def least_variance(sampler: Modelled, where: Mapping[str, str]) -> float:
+    """Return the least variance of the share that meets ``where``, of a mixture; 0 of a tree."""
+    counted = {a.name for a in sampler.schema.coded}
+    pairs = tuple(combinations([name for name in where if name in counted], 2))
+    return _HIDDEN * _over(sampler, where, pairs=pairs, noise=noise_pulled(sampler))
 
 
 def missed_covariance(sampler: Modelled, pair: tuple[str, str], *, squares: float) -> float:
@@ -69,10 +74,19 @@ def missed_covariance(sampler: Modelled, pair: tuple[str, str], *, squares: floa
     squares of the scores of each column's groups, less their mean; see :func:`squares_of`. 0 where
     the model joins the columns.
     """
-    noise = _hidden(sampler)
-    if not pairs_apart(sampler, pair) or noise is None or sampler.total <= 0:
+    return _HIDDEN * squares * _noise_of_all(sampler) * bool(pairs_apart(sampler, pair))
+
+
+def noise_pulled(sampler: Modelled) -> float:
+    """Return the variance of a pair's cell, as a share of all rows, by all that a mixture knows.
+
+    How all pairs were looked at, and once more where a run asked pairs in rounds: those that say
+    something. 0 of a tree, and where nothing says it.
+    """
+    if isinstance(sampler, Sampler) and not sampler.components:
         return 0.0
-    return noise * squares / sampler.total**2
+    alone, again = _noise_of_all(sampler), _noise(sampler, OF_PAIRS)
+    return 1 / (1 / alone + 1 / again) if alone and again else alone
 
 
 def squares_of(sampler: Modelled, name: str, *, variance: float | None = None) -> float:
@@ -81,22 +95,46 @@ def squares_of(sampler: Modelled, name: str, *, variance: float | None = None) -
     Of a number of this ``variance``, in groups of equal shares; of one label without it.
     """
     known = {a.name for a in sampler.schema.coded}
-    groups = _groups(sampler, name) if name in known else 1
+    groups = groups_of(sampler, name) if name in known else 1
     return groups * variance if variance is not None else 1 - 1 / groups
 
 
-def _groups(sampler: Modelled, name: str) -> int:
+def groups_of(sampler: Modelled, name: str) -> int:
     """Return into how many groups a column was cut, about, where all pairs were looked at."""
     return min(sampler.grouping.domain(sampler.domain).size((name,)), _GROUPS)
 
 
-def _hidden(sampler: Modelled) -> float | None:
-    """Return the variance of what may hang between columns in a coarse cell of a pair, in rows."""
+def _over(
+    sampler: Modelled,
+    where: Mapping[str, str],
+    *,
+    pairs: Sequence[tuple[str, str]],
+    noise: float,
+) -> float:
+    """Return the variance of a share by this noise of these pairs' cells."""
+    if not pairs or not noise:
+        return 0.0
+    whole, found = probability_of(sampler, where), 0.0
+    for pair in pairs:
+        among = probability_of(sampler, {name: where[name] for name in pair})
+        left = whole / among if among > 0 else 1.0
+        found += noise * left**2 * _cells(sampler, {name: where[name] for name in pair})
+    return found
+
+
+def _noise_of_all(sampler: Modelled) -> float:
+    """Return the variance of a coarse cell's share of all rows where all pairs were looked at."""
+    return _noise(sampler, OF_ALL_PAIRS)
+
+
+def _noise(sampler: Modelled, phases: Sequence[str]) -> float:
+    """Return the variance of a cell's share of all rows in the first phase that there is, or 0."""
     try:
         noise = Certificate.model_validate(sampler.certificate).cell_noise
     except ValidationError:
-        return None
-    return next((_HIDDEN * noise[name] for name in OF_ALL_PAIRS if name in noise), None)
+        return 0.0
+    rows = next((noise[name] for name in phases if name in noise), 0.0)
+    return rows / sampler.total**2 if sampler.total > 0 else 0.0
 
 
 def _cells(sampler: Modelled, where: Mapping[str, str]) -> float:
@@ -106,7 +144,7 @@ def _cells(sampler: Modelled, where: Mapping[str, str]) -> float:
     """
     times = 1.0
     for name, allowed in allowed_codes(sampler.schema, where, spreads=sampler.spreads).items():
-        groups = _groups(sampler, name)
+        groups = groups_of(sampler, name)
         met = float(np.clip(groups * allowed.mean(), 1.0, groups))
         times *= met * (1 - met / groups)
     return times

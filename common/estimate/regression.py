@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.estimate.apart import missed_covariance, squares_of
+from silosynth.common.estimate.apart import groups_of, missed_covariance, noise_pulled, squares_of
 from silosynth.common.estimate.replicates import (
     LEVEL,
     Interval,
@@ -88,6 +88,7 @@ def estimate_regression(
     design = _Design.of(values[0], formula)
     fits = [design.fit(side) for side in values]
     missed = design.missed(values[0], sampler=replicated.sampler)
+    least = design.least(values[0], fits[0], sampler=replicated.sampler)
     found = [
         interval_of(
             float(fits[0][place]),
@@ -95,6 +96,7 @@ def estimate_regression(
             name=name,
             level=level,
             missed=missed[place],
+            least=least[place],
         )
         for place, name in enumerate(design.names)
     ]
@@ -180,15 +182,9 @@ class _Design:
 
     def fit(self, values: Values) -> np.ndarray:
         """Return (coefficients,) float64, in the columns' own units; NaN where rows have none."""
-        columns = dict(zip(values.names, values.columns, strict=True))
-        used = [columns[name] for name in (self.formula.target, *self.formula.terms)]
-        kept = np.flatnonzero(~np.any([c.missing for c in used], axis=0))
-        if not len(kept):
+        design, target = self._rows(values)
+        if not len(design):
             return np.full(len(self.names), np.nan)
-        inputs = [np.ones(len(kept))]
-        for name in self.formula.terms:
-            inputs += self._inputs(columns[name].take(kept))
-        design, target = np.stack(inputs, axis=1), columns[self.formula.target].take(kept)
         if self.formula.value is None:
             answer = None
             found, _ = fit_linear(design, target.numbers)
@@ -216,6 +212,60 @@ class _Design:
             common = _says(np.asarray(~mine.any(axis=1)), answer)
             known += [common and _says(rows, answer) for rows in mine.T]
         return np.array(known)
+
+    def least(self, values: Values, found: np.ndarray, *, sampler: Modelled) -> list[float]:
+        """Return the least variance of each coefficient of a mixture; 0 of a tree.
+
+        What pairs were measured with, in the normal equations: noise in the cells of what is
+        explained and each column, and of each two columns as far as they explain it.
+
+        Args: found: the coefficients, in the columns' own units.
+        """
+        noise = noise_pulled(sampler)
+        if not noise or not np.isfinite(found).all():
+            return [0.0] * len(found)
+        design, target = self._rows(values)
+        slopes = found * self._units()
+        if self.formula.value is None:
+            bend, of_target = 1.0, squares_of(sampler, target.name, variance=target.numbers.var())
+        else:
+            share = _share_of(target, self.formula.value)
+            bend, of_target = share * (1 - share), squares_of(sampler, target.name)
+        scores = self._noise_of_scores(sampler, slopes * bend, of_target=of_target)
+        inner = np.linalg.pinv(bend * (design.T @ design) / len(design))[1:, 1:]
+        variances = noise * np.diag(inner @ scores @ inner) / self._units() ** 2
+        return [float(v) for v in variances]
+
+    def _noise_of_scores(
+        self, sampler: Modelled, pulls: np.ndarray, *, of_target: float
+    ) -> np.ndarray:
+        """Return (coefficients, coefficients) what a unit of noise in cells is in the equations."""
+        squares: list[float] = []
+        terms: list[int] = []
+        scores = np.zeros((len(pulls), len(pulls)))
+        for place, name in enumerate(self.formula.terms):
+            numeric = name in self.scales
+            square = squares_of(sampler, name, variance=1.0 if numeric else None)
+            count = 1 if numeric else len(self.labels[name])
+            mine = slice(len(terms), len(terms) + count)
+            even = 0 if numeric else 1 / max(groups_of(sampler, name), 1 + count)
+            weight = square if numeric else float(square > 0)
+            scores[mine, mine] = of_target * weight * (np.eye(count) - even)
+            squares += [square] * count
+            terms += [place] * count
+        others = np.not_equal.outer(terms, terms)
+        scores += np.diag(others @ (pulls**2 * squares) * squares)
+        return scores
+
+    def _rows(self, values: Values) -> tuple[np.ndarray, Column]:
+        """Return (rows, 1 + coefficients) float64 and what is explained, of rows with all."""
+        columns = dict(zip(values.names, values.columns, strict=True))
+        used = [columns[name] for name in (self.formula.target, *self.formula.terms)]
+        kept = np.flatnonzero(~np.any([c.missing for c in used], axis=0))
+        inputs = [np.ones(len(kept))]
+        for name in self.formula.terms if len(kept) else ():
+            inputs += self._inputs(columns[name].take(kept))
+        return np.stack(inputs, axis=1), columns[self.formula.target].take(kept)
 
     def missed(self, values: Values, *, sampler: Modelled) -> list[float]:
         """Return the variance of each coefficient by what its column may hide of the target.

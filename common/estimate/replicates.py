@@ -170,15 +170,19 @@ def interval_of(
     level: float = LEVEL,
     within: tuple[float, float] = (-math.inf, math.inf),
     missed: float = 0.0,
+    least: float = 0.0,
 ) -> Interval:
     """Return the interval around an estimate whose replicates came to ``others``.
 
-    The variance between replicates already holds the noise and that rows are a sample of people,
-    so Rubin's rule (1987) is left with its second part, (1 + 1/M) times that variance, and M - 1
+    How far replicates lie from the estimate, squared and added up over M - 1: that holds the noise,
+    that rows are a sample of people, and how far the fit pulls what it is fitted to, which differs
+    by as much again between people and model. Replicates that lie about the estimate come to the
+    second part of Rubin's rule (1987), (1 + 1/M) times the variance between them, with M - 1
     degrees of freedom; the rows drawn add nothing that could be named, for as many are drawn as
     one likes.
 
-    Args: within: what the estimate can be at all; missed: a variance that no replicate has.
+    Args: within: what the estimate can be at all; missed: a variance that no replicate has; least:
+        one that replicates have at least.
     """
     check_level(level)
     known = all(map(math.isfinite, (estimate, *others)))
@@ -188,7 +192,8 @@ def interval_of(
             name=name, group=group, estimate=estimate, error=math.nan, low=low, high=high
         )
     count = len(others)
-    error = math.sqrt(float(np.var(others, ddof=1)) * (1 + 1 / count) + missed)
+    apart = np.square(np.subtract(others, estimate))
+    error = math.sqrt(max(float(apart.sum()) / (count - 1), least) + missed)
     side = float(stdtrit(count - 1, (1 + level) / 2)) * error
     return Interval(
         name=name,

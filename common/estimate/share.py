@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from silosynth.common.codec import allowed_codes, code_words
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.estimate.apart import missed_variance
+from silosynth.common.estimate.apart import least_variance, missed_variance
 from silosynth.common.estimate.replicates import (
     LEVEL,
     Interval,
@@ -31,7 +31,8 @@ def estimate_share(
     """Estimate what share of people meets all of ``where``, of all and by each value of ``by``.
 
     Columns that the model does not hold together may hang together by as much as the noise hid;
-    :func:`missed_variance` adds that to what replicates say.
+    :func:`missed_variance` adds that to what replicates say, and of what a mixture pulls towards
+    nothing they say at least :func:`least_variance`.
 
     Raises InvalidArgument for conditions that no sampler takes, and for groups of a column that is
     not a list.
@@ -49,7 +50,8 @@ def estimate_share(
             group=", ".join(f"{a}={v}" for a, v in group.items()),
             level=level,
             within=(0.0, 1.0),
-            missed=_missed(replicated.sampler, where, group),
+            missed=_among(replicated.sampler, where, group, variance=missed_variance),
+            least=_among(replicated.sampler, where, group, variance=least_variance),
         )
         for group in groups
     )
@@ -90,7 +92,13 @@ def _shares(
     return shares[0], shares[1:]
 
 
-def _missed(sampler: Modelled, where: Mapping[str, str], group: Mapping[str, str]) -> float:
-    """Return the variance that no replicate has, of a share among the rows of a group."""
+def _among(
+    sampler: Modelled,
+    where: Mapping[str, str],
+    group: Mapping[str, str],
+    *,
+    variance: Callable[[Modelled, Mapping[str, str]], float],
+) -> float:
+    """Return a variance that no replicate has, of a share among the rows of a group."""
     among = probability_of(sampler, group)
-    return missed_variance(sampler, {**group, **where}) / among**2 if among > 0 else 0.0
+    return variance(sampler, {**group, **where}) / among**2 if among > 0 else 0.0

@@ -104,10 +104,10 @@ def test_a_share_is_the_models_and_its_interval_what_replicates_say() -> None:
     assert found[0].estimate == pytest.approx((found[1].estimate + found[2].estimate) / 2)
 
 
-def test_an_interval_is_students_with_the_replicates_own_error() -> None:
+def test_an_interval_is_students_with_how_far_replicates_lie_from_the_estimate() -> None:
     others = [0.1, 0.2, 0.4]
     found = interval_of(0.2, others, name="x", level=0.9)
-    error = np.std(others, ddof=1) * math.sqrt(4 / 3)
+    error = math.sqrt((0.1**2 + 0.2**2) / 2)
     assert found.error == pytest.approx(error)
     assert found.high - 0.2 == pytest.approx(student.ppf(0.95, 2) * error)
     assert 0.2 - found.low == pytest.approx(found.high - 0.2)
