@@ -1,4 +1,4 @@
-from .bins import quantile_groups
+from .bins import heavy_bins, quantile_groups
 from .codec import Codec, Encoded
 from .conditions import allowed_codes, codes_meeting, narrow_spreads, parse_conditions
 from .examples import (
@@ -68,6 +68,7 @@ __all__ = [
     "encode_texts",
     "flatten",
     "from_examples",
+    "heavy_bins",
     "in_form",
     "is_instant",
     "is_number",

@@ -116,7 +116,7 @@ def quantile_groups(counts: np.ndarray, *, count: int) -> tuple[int, ...]:
     mass = np.clip(np.asarray(counts, dtype=np.float64), 0.0, None)
     if mass.sum() <= 0.0:
         mass = np.ones(len(mass))
-    alone, share = _heavy_bins(mass, count=count)
+    alone, share = heavy_bins(mass, count=count)
     starts = np.zeros(len(mass), dtype=bool)
     for first, end in _runs(alone):
         starts[first] = True
@@ -126,8 +126,11 @@ def quantile_groups(counts: np.ndarray, *, count: int) -> tuple[int, ...]:
     return tuple(int(group) for group in np.cumsum(starts) - 1)
 
 
-def _heavy_bins(mass: np.ndarray, *, count: int) -> tuple[np.ndarray, float]:
-    """Return which bins stand alone, and the mass that each other group should hold."""
+def heavy_bins(mass: np.ndarray, *, count: int) -> tuple[np.ndarray, float]:
+    """Return which bins stand alone, and the mass that each other group should hold.
+
+    Args: mass: (bins,) of each, none below zero. count: of groups.
+    """
     alone = np.zeros(len(mass), dtype=bool)
     share = mass.sum() / count
     while (heavy := ~alone & (mass >= share) & (mass > 0)).any():

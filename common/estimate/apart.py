@@ -39,9 +39,7 @@ pulls towards nothing counts with as much of the noise of all that it knows of a
 
 def pairs_apart(sampler: Modelled, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Return the pairs of columns that the model holds together through others alone, or not."""
-    counted = {a.name for a in sampler.schema.coded}
-    asked = [name for name in dict.fromkeys(names) if name in counted]
-    return tuple(p for p in combinations(asked, 2) if not is_joined(sampler, p))
+    return tuple(p for p in _pairs(sampler, names) if not is_joined(sampler, p))
 
 
 def lists_merged(sampler: Modelled, names: Sequence[str]) -> tuple[str, ...]:
@@ -62,8 +60,7 @@ def missed_variance(sampler: Modelled, where: Mapping[str, str]) -> float:
 
 def least_variance(sampler: Modelled, where: Mapping[str, str]) -> float:
     """Return the least variance of the share that meets ``where``, of a mixture; 0 of a tree."""
-    counted = {a.name for a in sampler.schema.coded}
-    pairs = tuple(combinations([name for name in where if name in counted], 2))
+    pairs = _pairs(sampler, tuple(where))
     return _HIDDEN * _over(sampler, where, pairs=pairs, noise=noise_pulled(sampler))
 
 
@@ -102,6 +99,12 @@ def squares_of(sampler: Modelled, name: str, *, variance: float | None = None) -
 def groups_of(sampler: Modelled, name: str) -> int:
     """Return into how many groups a column was cut, about, where all pairs were looked at."""
     return min(sampler.grouping.domain(sampler.domain).size((name,)), _GROUPS)
+
+
+def _pairs(sampler: Modelled, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of columns that are counted."""
+    counted = {a.name for a in sampler.schema.coded}
+    return tuple(combinations([name for name in dict.fromkeys(names) if name in counted], 2))
 
 
 def _over(

@@ -12,8 +12,6 @@ from silosynth.common.errors import InvalidPlan, InvalidSchema
 from silosynth.common.plan.fields import PlanModel
 from silosynth.common.schema import Schema
 from silosynth.common.values import (
-    HOURS,
-    WEEKDAYS,
     ClockCells,
     Clocks,
     Closer,
@@ -194,8 +192,8 @@ def check_trees(trees: Mapping[str, PlannedTree], schema: Schema) -> None:
 
 def partition(tree: PlannedTree, *, level: str) -> Partition:
     """Return what is counted for a level: of every level of the tree, its cells."""
-    if level in (HOURS, WEEKDAYS) and level in tree.shown:
-        return tree.shown[level]
+    if (shown := tree.shown.get(level)) is not None:
+        return shown
     if level == ENDINGS and tree.endings is not None:
         return tree.endings
     return tree.leaves

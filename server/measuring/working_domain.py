@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from silosynth.common.codec import code_words, quantile_groups
+from silosynth.common.codec import code_words, heavy_bins, quantile_groups
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.schema import CodedAttribute, Quantiles, Schema
@@ -198,12 +198,11 @@ def _balance(mass: np.ndarray, *, count: int) -> np.ndarray:
 
 def _runs(mass: np.ndarray, *, count: int) -> np.ndarray:
     """Give what has a group's mass a group of its own, and merge what is left as it is listed."""
-    alone = np.zeros(len(mass), dtype=bool)
-    while (left := count - int(alone.sum())) > 1:
-        heavy = ~alone & (mass >= mass[~alone].sum() / left)
-        if not heavy.any() or int(alone.sum() + heavy.sum()) >= count:
-            break
-        alone |= heavy
+    alone, _ = heavy_bins(mass, count=count)
+    if count <= int(alone.sum()) < len(mass):
+        # What weighs nothing needs a group as well: the lightest one's, the last of them.
+        heavy = np.flatnonzero(alone)[::-1]
+        alone[heavy[mass[heavy].argmin()]] = False
     groups = np.arange(len(mass))
     if not alone.all():
         runs = np.asarray(quantile_groups(mass[~alone], count=count - int(alone.sum())))

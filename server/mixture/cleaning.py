@@ -17,6 +17,7 @@ import numpy as np
 from silosynth.common.domain import Domain
 from silosynth.common.measurement import Measurement
 from silosynth.server.measuring import regroup
+from silosynth.server.mixture.fission import times_the_variance, two_sights
 from silosynth.server.mixture.fitting import Settings, fit_forest
 from silosynth.server.mixture.forest import Forest
 from silosynth.server.mixture.levels import Levels
@@ -96,18 +97,20 @@ def clean_coarse(
     random = np.random.default_rng(_SEED)
     off = np.zeros(len(PARTS))
     for _ in range(int(np.clip(_CELLS // sum(m.values.size for m in measured), 1, _MOST_SIGHTS))):
-        noise = [random.normal(size=m.values.size) * np.sqrt(m.variance) for m in measured]
-        seen = [
-            replace(m, values=m.values + PART * z, variance=m.variance * (1 + PART**2))
-            for m, z in zip(measured, noise, strict=True)
-        ]
-        other = [
-            replace(m, values=m.values - z / PART) for m, z in zip(measured, noise, strict=True)
-        ]
+        sights = [_sights(m, random=random) for m in measured]
+        seen, other = ([s[side] for s in sights] for side in (0, 1))
         sight = Coarse.of(seen, one_way, domain=domain)
         fits = (levels(seen, sight.without(part)) for part in PARTS)
         off += [_distance(fit, other, smoothing=smoothing) for fit in fits]
     return coarse.without(PARTS[int(off.argmin())])
+
+
+def _sights(m: Measurement, *, random: np.random.Generator) -> tuple[Measurement, Measurement]:
+    """Return a pair with more noise, and another sight of it."""
+    noise = random.normal(size=m.values.size) * np.sqrt(m.variance)
+    seen, other = two_sights(m.values, noise, part=PART)
+    noisier = replace(m, values=seen, variance=m.variance * times_the_variance(PART))
+    return noisier, replace(m, values=other)
 
 
 def _distance(levels: Levels, other: Sequence[Measurement], *, smoothing: float) -> float:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from silosynth.common.spanning import spanning_edges
+from silosynth.server.mixture.fission import times_the_variance, two_sights
 from silosynth.server.mixture.forest import Forest
 from silosynth.server.mixture.levels import Levels, Pair
 from silosynth.server.values import log_odds, pushed_up
@@ -173,21 +174,18 @@ def is_shown(
 ) -> bool:
     """Say whether cells that one sight of noised counts takes for empty are so in another.
 
-    A part of noise as large added to counts, and taken off by its inverse, makes two sights that
-    are independent: what was low by chance in one is not in the other. There the cells must hold
-    far fewer rows than independent attributes would put in them, beyond what its noise explains, on
-    the mean of a few such sights.
-
-    Source: data fission, Leiner, Duan, Wasserman and Ramdas 2025, example 1.
+    There they must hold far fewer rows than independent attributes would put in them, beyond what
+    its noise explains, on the mean of a few such sights; see :mod:`.fission`.
     """
     rows = max(float(alone[0].sum()), 1.0)
+    seen_deviation = deviation * np.sqrt(times_the_variance(PART))
     expected = there = cells = 0.0
     for _ in range(SIGHTS):
         noise = random.normal(size=counts.shape) * deviation
-        seen, seen_deviation = counts + PART * noise, deviation * np.hypot(1.0, PART)
+        seen, other = two_sights(counts, noise, part=PART)
         empty = empty_cells(seen, alone=alone, deviation=seen_deviation, rising=rising)
         expected += float(np.outer(*alone)[empty].sum()) / rows / SIGHTS
-        there += float((counts - noise / PART)[empty].sum()) / SIGHTS
+        there += float(other[empty].sum()) / SIGHTS
         cells += float(empty.sum()) / SIGHTS
     spread = deviation * np.sqrt((1.0 + 1.0 / (SIGHTS * PART**2)) * cells)
     return bool(expected - there > SHOWN_DEVIATIONS * spread and there < MOST_THERE * expected)

@@ -22,6 +22,7 @@ from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import RunFailed
 from silosynth.common.measurement import Measurement
 from silosynth.server.mixture.codes import SideBySide
+from silosynth.server.mixture.fission import times_the_variance, two_sights
 from silosynth.server.mixture.forest import Trees
 from silosynth.server.values import project
 
@@ -62,23 +63,15 @@ class NoisedPairs(SideBySide):
         return float(self.deviation.min())
 
     def parted(self, noise: np.ndarray, *, part: float) -> tuple[NoisedPairs, np.ndarray]:
-        """Return two sights of the same pairs whose noises are independent of one another.
+        """Return the pairs with more noise, and the covariance of another sight of them.
 
-        Adding z times ``part`` to noise of the same scale, and taking z over ``part`` off it, makes
-        two that are uncorrelated, and so independent where both are normal. Costs no privacy.
-
-        Args: noise: (codes, codes) standard normal numbers.
-        Returns: the pairs with more noise, and the other sight's covariance.
-        Source: data fission, Leiner, Duan, Wasserman and Ramdas 2025, example 1.
+        Args: noise: (codes, codes) standard normal numbers. part: of :func:`two_sights`.
         """
         upper = np.triu(noise, 1)
         added = centred((upper + upper.T) * self._finite_noise, self)
-        fitted = replace(
-            self,
-            covariance=self.covariance + part * added,
-            deviation=self.deviation * np.sqrt(1 + part**2),
-        )
-        return fitted, self.covariance - added / part
+        seen, other = two_sights(self.covariance, added, part=part)
+        deviation = self.deviation * np.sqrt(times_the_variance(part))
+        return replace(self, covariance=seen, deviation=deviation), other
 
     @property
     def _finite_noise(self) -> np.ndarray:

@@ -205,7 +205,7 @@ def _round(
     a mixture is told of others what they say of their columns.
     """
     fine, one_way, working = schema.domain, measured[PhaseName.ONE_WAY], ladder[WORKING]
-    edition = EDITIONS[plan.edition]
+    edition, mixed = EDITIONS[plan.edition], is_mixed(plan, schema)
     coarse = [regroup(m, domain=fine, grouping=working) for m in measured[PhaseName.COARSE]]
     before = list(dict.fromkeys(m.clique for m in rounds_measured(measured)))
     room = room_of(plan, plan.phase(phase))
@@ -230,14 +230,14 @@ def _round(
         zeros=merged_zeros(schema, grouping=working),
         limit_bytes=limits,
         room=room,
-        mixed=is_mixed(plan, schema),
+        mixed=mixed,
     )
     deviation = phase_deviation(phase, plan=plan, one_way=one_way)
     again: list[Clique] = []
     for clique in before:
         if len(chosen) + len(again) < count and room(clique, (*chosen, *again)):
             again.append(clique)
-    if is_mixed(plan, schema):
+    if mixed:
         again += cover_evenly(
             (*before, *chosen, *again),
             pairs=[m.clique for m in coarse],

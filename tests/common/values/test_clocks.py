@@ -124,6 +124,18 @@ def test_a_law_lays_points_out_by_their_weight(grid: ValueGrid, seed: int) -> No
         assert (laid.weigh(drawn)[held] > 0).all()
 
 
+def _one_piece(grid: ValueGrid, **more: Any) -> Spread:
+    """Return one code of one piece, over all points of a grid."""
+    return Spread(
+        grid=grid,
+        edges=(),
+        start=np.array([0]),
+        stop=np.array([grid.points]),
+        mass=np.array([1]),
+        **more,
+    )
+
+
 def test_drawn_points_have_the_shares_of_the_day_and_keep_their_pieces() -> None:
     tree = _tree()
     hours = tuple(0 if h < 7 or h > 18 else 1 + (h == 9) for h in range(24))
@@ -161,12 +173,8 @@ def test_drawn_points_have_the_shares_of_the_day_and_keep_their_pieces() -> None
 
 def test_round_numbers_stay_at_hours_that_there_are() -> None:
     grid = _tree(resolution="second", maximum="2023-12-31T23:59:59").grid
-    spread = Spread(
-        grid=grid,
-        edges=(),
-        start=np.array([0]),
-        stop=np.array([grid.points]),
-        mass=np.array([1]),
+    spread = _one_piece(
+        grid,
         moduli=(3_600, 43_200),
         heaps=(2**30, 2**28),
         day=DayLaw(clocks=Clocks(), hours=(0,) * 7 + (1,) * 12 + (0,) * 5),
@@ -186,12 +194,8 @@ def test_nobody_is_in_a_range_of_closed_hours_however_sums_are_rounded() -> None
             hours=(*[0] * 7, *rng.integers(1, 2**20, 12).tolist(), *[0] * 5),
             weekdays=tuple(rng.integers(1, 2**20, 7).tolist()),
         )
-        spread = Spread(
-            grid=grid,
-            edges=(),
-            start=np.array([0]),
-            stop=np.array([grid.points]),
-            mass=np.array([1]),
+        spread = _one_piece(
+            grid,
             day=law,
         )
         laid = LaidOut(law, grid)
@@ -243,12 +247,8 @@ def test_where_no_point_is_at_an_hour_that_weighs_rows_are_drawn_evenly(
 def test_a_law_that_cannot_be_is_not_built(change: dict[str, Any]) -> None:
     facts: dict[str, Any] = {"clocks": Clocks(), "hours": (1,) * 24}
     with pytest.raises(InvalidSampler):
-        Spread(
-            grid=_tree().grid,
-            edges=(),
-            start=np.array([0]),
-            stop=np.array([9]),
-            mass=np.array([1]),
+        _one_piece(
+            _tree().grid,
             day=DayLaw(**(facts | change)),
         )
 

@@ -47,6 +47,9 @@ def test_codes_of_a_list_merge_with_those_beside_them_and_the_heavy_stand_alone(
     one_way = _one_way([10.0, 12, 300, 11, 9, 10, 400, 10], 1.0)
     by_list = coarse_grouping(schema, one_way, working=Grouping(), count=4, listed=True)
     assert by_list.groups["x"] == (0, 0, 1, 0, 2, 2, 3, 2)
+    nothing = _one_way([5.0, 0, 3, 0, 2, 0, 0, 0], 1.0)
+    by_list = coarse_grouping(schema, nothing, working=Grouping(), count=3, listed=True)
+    assert by_list.groups["x"] == (0, 1, 2, 1, 1, 1, 1, 1)
     for count in range(1, 9):
         few = coarse_grouping(schema, one_way, working=Grouping(), count=count, listed=True)
         assert len(set(few.lookup("x", 8))) <= count
