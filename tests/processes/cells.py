@@ -166,9 +166,11 @@ class Run:
             run = lab.run_directory(self._name)
             journal_at_death(run, self.plan, lab.schema_of(self.plan), cell=cell)
             lab.start_run(self._name, resume=run.name, mutant=self._mutant)
-        else:
-            if kind == "gateway":
+        elif kind == "gateway":
+            with lab.reading[silo]:
                 check_at_death(lab, cell, plan=self.plan, before=before)
+                self._start(kind, silo)
+        else:
             self._start(kind, silo)
 
     def _check_rejoined(self) -> None:

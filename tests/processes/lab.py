@@ -11,6 +11,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -61,6 +62,8 @@ class Lab(Warm):
         self.gateway_metrics = {silo: free_port() for silo in SILOS}
         super().__init__(directory)
         self.relay_metrics = {silo: free_port() for silo in SILOS}
+        self.reading = {silo: RLock() for silo in SILOS}
+        """Who reads a ledger that no gateway has, or starts one that takes it, does so alone."""
         (directory / "tmp").mkdir()
 
     def certified(self) -> Sequence[Path]:
@@ -193,7 +196,8 @@ class Lab(Warm):
 
     def audit(self, silo: str) -> tuple[list[bytes], AuditSummary]:
         """Return a silo's entries and what they add up to: by its gateway, or without one."""
-        return read_audit(self, silo)
+        with self.reading[silo]:
+            return read_audit(self, silo)
 
     def write_table(self, silo: str) -> None:
         """Put tables in place whose values would be known anywhere."""
